@@ -1,0 +1,2 @@
+//! Benchmarks: one row per operation.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Stage 2: from classes to labelled cells.

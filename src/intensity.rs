@@ -1,0 +1,1 @@
+//! Normalisation of grey values.

@@ -1,0 +1,1 @@
+//! Scores of predicted labels against the truth.

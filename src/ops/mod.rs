@@ -1,0 +1,1 @@
+//! The operations of the network and of the clustering, one file each.

@@ -1,0 +1,1 @@
+//! A picture of a volume, its classes and its cells.

@@ -1,0 +1,1 @@
+//! Synthetic tissue: curved cells, rendered as a membrane stain.

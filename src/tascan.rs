@@ -1,0 +1,1 @@
+//! TASCAN: super voxels that share a large touching area become one cell.

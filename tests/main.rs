@@ -1,0 +1,13 @@
+//! All integration tests in one binary.
+mod cells;
+mod cli;
+mod compare;
+mod files;
+mod metrics;
+mod network;
+mod ops;
+mod oracle;
+mod pipeline;
+mod synth;
+mod train;
+mod weights;
