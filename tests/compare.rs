@@ -20,3 +20,9 @@ pub fn assert_same_partition(actual: &[u32], expected: &[u32]) {
         assert!(f == e && b == a, "voxel {i}: label {a} stands for {f} and for {e}");
     }
 }
+
+/// Panics unless `actual` is within `tolerance` of `expected` (absolute). NaN never passes.
+#[track_caller]
+pub fn assert_close_f64(actual: f64, expected: f64, tolerance: f64) {
+    assert!((actual - expected).abs() <= tolerance, "{actual} instead of {expected}, tolerance {tolerance}");
+}

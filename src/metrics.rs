@@ -1,1 +1,0 @@
-//! Scores of predicted labels against the truth.
