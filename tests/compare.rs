@@ -26,3 +26,10 @@ pub fn assert_same_partition(actual: &[u32], expected: &[u32]) {
 pub fn assert_close_f64(actual: f64, expected: f64, tolerance: f64) {
     assert!((actual - expected).abs() <= tolerance, "{actual} instead of {expected}, tolerance {tolerance}");
 }
+
+/// Panics unless `actual` is within `tolerance * |expected|` of `expected`. NaN never passes.
+#[track_caller]
+pub fn assert_relative(actual: f64, expected: f64, tolerance: f64) {
+    let difference = (actual - expected).abs();
+    assert!(difference <= tolerance * expected.abs(), "{actual} instead of {expected}, relative {tolerance}");
+}

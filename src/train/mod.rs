@@ -1,1 +1,2 @@
 //! Training of 3DCellSegNet.
+pub mod masks;

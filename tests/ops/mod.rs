@@ -1,1 +1,3 @@
-//! Tests.
+//! One file per operation.
+mod adam;
+mod loss;

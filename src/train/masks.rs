@@ -1,0 +1,102 @@
+//! Training targets from labels (the authors' `process_one_cuboid` and weight maps).
+//!
+//! Inside each cell, voxels within `membrane_width` of the cell's own border are membrane, the others
+//! foreground; label 0 is background. A voxel's weight acts in its own class: background 1, membrane
+//! `membrane_importance`, foreground `(M + 1 - D) / M` with `D` the distance to the nearest voxel outside the
+//! foreground and `M` the greatest `D` of the volume (the paper's reverse distance transform: larger near the
+//! membrane). The faces of the volume count as outside, as in the authors' code.
+use ndarray::{Array3, ArrayView3, Zip};
+use rayon::prelude::*;
+
+/// Background class.
+pub const BACKGROUND: u8 = 0;
+/// Membrane class.
+pub const MEMBRANE: u8 = 1;
+/// Foreground class.
+pub const FOREGROUND: u8 = 2;
+
+/// How labels become classes and weights.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Masks {
+    /// Voxels of a cell within this distance (in voxels) of its border are membrane. Default 1.5.
+    pub membrane_width: f64,
+    /// Weight of a membrane voxel. Default 1.
+    pub membrane_importance: f32,
+}
+
+impl Default for Masks {
+    fn default() -> Self {
+        Masks { membrane_width: 1.5, membrane_importance: 1.0 }
+    }
+}
+
+/// The class of each voxel and its weight in that class; both z, y, x.
+pub struct Targets {
+    /// [`BACKGROUND`], [`MEMBRANE`] or [`FOREGROUND`].
+    pub class: Array3<u8>,
+    /// The weight in the intersection of the loss.
+    pub weight: Array3<f32>,
+}
+
+impl Masks {
+    /// The targets of a labelled volume.
+    pub fn targets(&self, labels: ArrayView3<u32>) -> Targets {
+        let labels = labels.as_standard_layout();
+        let class = self.classes(labels.view());
+        let foreground = class.mapv(|class| u32::from(class == FOREGROUND));
+        let squared = squared_distance(foreground.view());
+        let greatest = f64::from(*squared.iter().max().unwrap_or(&0)).sqrt();
+        let weight = Zip::from(&class).and(&squared).par_map_collect(|&class, &squared| match class {
+            FOREGROUND => ((greatest + 1.0 - f64::from(squared).sqrt()) / greatest) as f32,
+            MEMBRANE => self.membrane_importance,
+            _ => 1.0,
+        });
+        Targets { class, weight }
+    }
+
+    fn classes(&self, labels: ArrayView3<u32>) -> Array3<u8> {
+        let squared = squared_distance(labels);
+        let width = self.membrane_width * self.membrane_width;
+        Zip::from(labels).and(&squared).par_map_collect(|&label, &squared| match label {
+            0 => BACKGROUND,
+            _ if f64::from(squared) <= width => MEMBRANE,
+            _ => FOREGROUND,
+        })
+    }
+}
+
+/// Squared distance of each labelled voxel to the nearest voxel of another label or outside the volume.
+fn squared_distance(labels: ArrayView3<u32>) -> Array3<u32> {
+    let mut squared = Array3::from_elem(labels.dim(), u32::MAX);
+    for axis in [2, 1, 0].map(ndarray::Axis) {
+        let lanes: Vec<_> = labels.lanes(axis).into_iter().zip(squared.lanes_mut(axis)).collect();
+        lanes.into_par_iter().for_each_init(Vec::new, |row, (labels, mut squared)| {
+            row.clear();
+            row.extend(squared.iter().copied());
+            for i in 0..labels.len() {
+                squared[i] = if labels[i] == 0 { 0 } else { nearest(labels, row, i) };
+            }
+        });
+    }
+    squared
+}
+
+fn nearest(labels: ndarray::ArrayView1<u32>, row: &[u32], i: usize) -> u32 {
+    let mut best = row[i];
+    for side in [-1isize, 1] {
+        for step in 1isize.. {
+            let step2 = (step * step) as u32;
+            if step2 >= best {
+                break;
+            }
+            let j = i as isize + side * step;
+            if j < 0 || j as usize >= row.len() || labels[j as usize] != labels[i] {
+                best = step2;
+                break;
+            }
+            best = best.min(step2.saturating_add(row[j as usize]));
+        }
+    }
+    best
+}
