@@ -43,6 +43,14 @@ impl Error {
         Error::Format { path: path.as_ref().to_owned(), found: found.into(), expected: expected.into() }
     }
 
+    /// Names the file where the error itself does not.
+    pub fn about(self, path: impl AsRef<Path>) -> Self {
+        match self {
+            Error::Invalid(message) => Error::Invalid(format!("{}: {message}", path.as_ref().display())),
+            named => named,
+        }
+    }
+
     /// Values that make no sense.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::Invalid(message.into())

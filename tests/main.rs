@@ -3,6 +3,7 @@ mod cells;
 mod cli;
 mod compare;
 mod files;
+mod intensity;
 mod metrics;
 mod network;
 mod ops;

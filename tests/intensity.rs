@@ -1,0 +1,106 @@
+//! Normalisation against sorted values and against the authors' formula.
+use ndarray::Array3;
+use proptest::prelude::*;
+use tascan::intensity::{Normalization, Scaling};
+
+use crate::compare::assert_close;
+
+/// NumPy's `percentile` with its linear interpolation.
+fn percentile(volume: &Array3<f32>, percent: f64) -> f64 {
+    let mut sorted: Vec<f64> = volume.iter().copied().map(f64::from).collect();
+    sorted.sort_by(f64::total_cmp);
+    let position = percent / 100.0 * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
+}
+
+fn volume(values: impl Fn(usize) -> f32) -> Array3<f32> {
+    Array3::from_shape_fn((9, 20, 30), |(z, y, x)| values((z * 20 + y) * 30 + x))
+}
+
+fn message(of: Array3<f32>, normalization: Normalization) -> String {
+    normalization.fit(of.view()).unwrap_err().to_string()
+}
+
+#[test]
+fn robust_maps_the_percentiles_to_0_and_1() {
+    let image = volume(|i| ((i * 7919) % 5400) as f32 - 1000.0);
+    let scaling = Normalization::Robust.fit(image.view()).unwrap();
+    let ends = [percentile(&image, 1.0), percentile(&image, 99.8)].map(|p| scaling.apply(p as f32));
+    assert_close(&ends, &[0.0, 1.0], 1e-6);
+}
+
+#[test]
+fn robust_falls_back_to_the_whole_range_where_the_percentiles_meet() {
+    let image = volume(|i| if i == 77 { 9.0 } else { 1.0 });
+    assert_eq!(Normalization::Robust.fit(image.view()).unwrap(), Scaling { offset: 1.0, scale: 0.125 });
+}
+
+#[test]
+fn authors_formula_is_reproduced() {
+    let image = volume(|i| ((i * 31) % 211) as f32 + 3.5);
+    let scaling = Normalization::Authors.fit(image.view()).unwrap();
+    let percentile = percentile(&image.mapv(|x| x - 3.5), 99.0) as f32;
+    let expected: Vec<f32> = image.iter().map(|&x| (x - 3.5) / percentile * 255.0).collect();
+    let actual: Vec<f32> = image.iter().map(|&x| scaling.apply(x)).collect();
+    assert_close(&actual, &expected, 1e-4);
+}
+
+#[test]
+fn none_changes_nothing() {
+    let image = volume(|i| i as f32);
+    assert_eq!(Normalization::None.fit(image.view()).unwrap(), Scaling::IDENTITY);
+}
+
+#[test]
+fn names_survive_the_way_through_metadata() {
+    for normalization in
+        [Normalization::Robust, Normalization::MinMax, Normalization::Authors, Normalization::None]
+    {
+        assert_eq!(normalization.to_string().parse::<Normalization>().unwrap(), normalization);
+    }
+    let message = "histogram".parse::<Normalization>().unwrap_err().to_string();
+    assert!(message.contains("histogram") && message.contains("robust"), "{message}");
+}
+
+#[test]
+fn the_first_voxel_that_is_no_number_is_named() {
+    let mut image = volume(|i| i as f32);
+    image[[7, 3, 2]] = f32::NAN;
+    image[[5, 19, 5]] = f32::INFINITY;
+    image[[5, 19, 4]] = f32::NEG_INFINITY;
+    let message = message(image, Normalization::None);
+    assert!(message.contains("z 5, y 19, x 4 is -inf"), "{message}");
+}
+
+#[test]
+fn constant_and_empty_volumes_are_errors() {
+    for normalization in [Normalization::Robust, Normalization::Authors, Normalization::None] {
+        let constant = message(volume(|_| 42.0), normalization);
+        assert!(constant.contains("every voxel is 42"), "{constant}");
+    }
+    let empty = message(Array3::zeros((0, 4, 4)), Normalization::Robust);
+    assert!(empty.contains("[0, 4, 4]"), "{empty}");
+}
+
+#[test]
+fn percentiles_reach_over_the_slabs_of_a_large_volume() {
+    let image =
+        Array3::from_shape_fn((5, 1024, 1024), |(z, y, x)| (x * 1024 + y) as f32 / 7.0 - (z as f32).exp());
+    let scaling = Normalization::Robust.fit(image.view()).unwrap();
+    let ends = [percentile(&image, 1.0), percentile(&image, 99.8)];
+    assert_eq!(scaling.offset, ends[0] as f32);
+    assert_eq!(scaling.scale, (1.0 / (ends[1] - ends[0])) as f32);
+}
+
+proptest! {
+    #[test]
+    fn minmax_is_exact_for_any_numbers(values in prop::collection::vec(-1e6f32..1e6, 2..200)) {
+        let image = Array3::from_shape_vec((1, 1, values.len()), values.clone()).unwrap();
+        let (min, max) = values.iter().fold((f32::MAX, f32::MIN), |(a, b), &x| (a.min(x), b.max(x)));
+        prop_assume!(min < max);
+        let scaling = Normalization::MinMax.fit(image.view()).unwrap();
+        prop_assert_eq!(scaling.offset, min);
+        prop_assert_eq!(scaling.scale, (1.0 / (f64::from(max) - f64::from(min))) as f32);
+    }
+}
