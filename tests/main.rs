@@ -9,6 +9,7 @@ mod network;
 mod ops;
 mod oracle;
 mod pipeline;
+mod recipe;
 mod synth;
 mod train;
 mod weights;

@@ -34,3 +34,10 @@ fn array_of<T: ReadableElement, D: Dimension>(npz: &Path, name: &str) -> ndarray
         .or_else(|_| reader.by_name::<OwnedRepr<T>, D>(name))
         .unwrap_or_else(|e| panic!("{} in {}: {e}", name, npz.display()))
 }
+
+/// The names of the arrays of an `.npz` file.
+pub fn names(npz: &Path) -> Vec<String> {
+    let file = File::open(npz).unwrap_or_else(|e| panic!("{}: {e}", npz.display()));
+    let names = NpzReader::new(file).unwrap().names().unwrap();
+    names.iter().map(|name| name.trim_end_matches(".npy").to_owned()).collect()
+}
