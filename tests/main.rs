@@ -8,6 +8,7 @@ mod metrics;
 mod network;
 mod ops;
 mod oracle;
+mod overview;
 mod pipeline;
 mod recipe;
 mod synth;
