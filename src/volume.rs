@@ -1,7 +1,16 @@
-//! A volume: voxels in z, y, x order (x fastest) and their size.
-use ndarray::Array3;
+//! A volume: voxels in z, y, x order (x fastest) and their size. The voxels stay as they are stored, in memory or
+//! in a mapped file, and are converted block by block to what a computation needs.
+mod sample;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, ArrayViewMut2, Axis, s};
 
 use crate::error::{Error, Result};
+pub(crate) use sample::for_dtype;
+pub use sample::{Dtype, Sample};
 
 /// Extent of a volume or block in voxels: z, y, x.
 pub type Shape = [usize; 3];
@@ -10,16 +19,116 @@ pub type Shape = [usize; 3];
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spacing(pub [f64; 3]);
 
-/// Voxels and their size.
+impl fmt::Display for Spacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [z, y, x] = self.0;
+        write!(f, "{z} x {y} x {x} um")
+    }
+}
+
+/// Where a volume comes from and how it lies there.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Origin {
+    /// The file; empty for a volume made in memory.
+    pub path: PathBuf,
+    /// The data set inside the file, for formats that hold several.
+    pub dataset: Option<String>,
+    /// The format, as a person calls it.
+    pub format: &'static str,
+    /// How the voxels are compressed: `none`, `LZW`, ...
+    pub compression: String,
+    /// Whether the voxels are read from the mapped file when they are needed; otherwise they are in memory.
+    pub mapped: bool,
+}
+
+impl Origin {
+    fn memory() -> Self {
+        Origin {
+            path: PathBuf::new(),
+            dataset: None,
+            format: "memory",
+            compression: "none".into(),
+            mapped: false,
+        }
+    }
+}
+
+/// Voxels and their size. Values are converted when they are read; the stored ones are never changed.
 pub struct Volume {
-    voxels: Array3<f32>,
-    spacing: Option<Spacing>,
+    pub(crate) shape: Shape,
+    pub(crate) dtype: Dtype,
+    pub(crate) spacing: Option<Spacing>,
+    pub(crate) origin: Origin,
+    pub(crate) store: Store,
+}
+
+/// Bytes that outlive the file handle: a vector of numbers or a mapped file.
+pub(crate) type Bytes = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// Where in a run of bytes the rows (along x) of a volume lie.
+pub(crate) struct Store {
+    pub(crate) bytes: Bytes,
+    /// Byte at which each run of consecutive rows begins, `ceil(y / rows_per_run)` runs for each z.
+    pub(crate) runs: Vec<usize>,
+    pub(crate) rows_per_run: usize,
+    /// Whether the bytes of a number are not in the order of this machine.
+    pub(crate) swapped: bool,
+}
+
+impl Store {
+    /// All voxels one after the other, from byte `start` on.
+    pub(crate) fn contiguous(bytes: Bytes, start: usize, shape: Shape, dtype: Dtype, swapped: bool) -> Self {
+        let plane = shape[1] * shape[2] * dtype.size();
+        let runs = (0..shape[0]).map(|z| start + z * plane).collect();
+        Store { bytes, runs, rows_per_run: shape[1], swapped }
+    }
+
+    /// The first byte of row `y` of plane `z`.
+    fn row(&self, z: usize, y: usize, shape: Shape, row_bytes: usize) -> usize {
+        let run = z * shape[1].div_ceil(self.rows_per_run) + y / self.rows_per_run;
+        self.runs[run] + y % self.rows_per_run * row_bytes
+    }
+}
+
+struct Owned<T>(Vec<T>);
+
+impl<T: Sample> AsRef<[u8]> for Owned<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// Makes bytes of a vector of numbers, without a copy.
+pub(crate) fn owned_bytes<T: Sample>(values: Vec<T>) -> Bytes {
+    Box::new(Owned(values))
 }
 
 impl Volume {
+    /// A volume in memory; an array in another than the standard layout is copied.
+    pub fn from_array<T: Sample>(voxels: Array3<T>, spacing: Option<Spacing>) -> Self {
+        let shape: Shape = voxels.dim().into();
+        let values = match voxels.is_standard_layout() {
+            true => voxels.into_raw_vec_and_offset(),
+            false => voxels.as_standard_layout().into_owned().into_raw_vec_and_offset(),
+        };
+        let start = values.1.unwrap_or(0) * size_of::<T>();
+        let store = Store::contiguous(owned_bytes(values.0), start, shape, T::DTYPE, false);
+        Volume { shape, dtype: T::DTYPE, spacing, origin: Origin::memory(), store }
+    }
+
     /// Extent in voxels, z, y, x.
     pub fn shape(&self) -> Shape {
-        self.voxels.dim().into()
+        self.shape
+    }
+
+    /// Number of voxels.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no voxel. No file gives such a volume.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Voxel size, where the file states one.
@@ -27,13 +136,182 @@ impl Volume {
         self.spacing
     }
 
-    /// All voxels as `f32`.
-    pub fn to_f32(&self) -> Result<Array3<f32>> {
-        Ok(self.voxels.clone())
+    /// The same voxels with another size.
+    pub fn with_spacing(self, spacing: Option<Spacing>) -> Self {
+        Volume { spacing, ..self }
     }
 
-    /// All voxels as labels; an error where a voxel is no non-negative integer.
+    /// Number type in which the voxels are stored.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Where the volume comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// All voxels as `f32`: 4 bytes a voxel. Large volumes are better read by blocks.
+    pub fn to_f32(&self) -> Array3<f32> {
+        self.read_f32([0; 3], self.shape)
+    }
+
+    /// The block of extent `shape` that begins at voxel `start`, as `f32`; only this block is read.
+    ///
+    /// # Panics
+    /// Where the block is not inside the volume.
+    pub fn read_f32(&self, start: Shape, shape: Shape) -> Array3<f32> {
+        for_dtype!(self.dtype, S => self.block(start, shape, S::grey))
+    }
+
+    /// All voxels as labels; an error names the first voxel that is no integer from 0 to `u32::MAX`.
     pub fn to_labels(&self) -> Result<Array3<u32>> {
-        Err(Error::invalid("no labels"))
+        self.read_labels([0; 3], self.shape)
+    }
+
+    /// The block of extent `shape` that begins at voxel `start`, as labels.
+    ///
+    /// # Errors
+    /// Names the first voxel that is no integer from 0 to `u32::MAX`.
+    ///
+    /// # Panics
+    /// Where the block is not inside the volume.
+    pub fn read_labels(&self, start: Shape, shape: Shape) -> Result<Array3<u32>> {
+        for_dtype!(self.dtype, S => {
+            self.require(start, shape, |value: S| value.label().is_some(), "a whole number from 0 to 4294967295")?;
+            Ok(self.block(start, shape, |value: S| value.label().unwrap_or_default()))
+        })
+    }
+
+    /// All voxels as classes 0 background, 1 membrane, 2 foreground; an error names the first other value.
+    pub fn to_classes(&self) -> Result<Array3<u8>> {
+        for_dtype!(self.dtype, S => {
+            let class = |value: S| value.label().filter(|&class| class <= 2);
+            let expected = "a class: 0 background, 1 membrane or 2 foreground";
+            self.require([0; 3], self.shape, |value| class(value).is_some(), expected)?;
+            Ok(self.block([0; 3], self.shape, |value| class(value).unwrap_or_default() as u8))
+        })
+    }
+
+    /// The block of extent `shape` that begins at voxel `start`, as it is stored.
+    ///
+    /// # Panics
+    /// Where the block is not inside the volume, or where `T` is not the stored type.
+    pub fn read<T: Sample>(&self, start: Shape, shape: Shape) -> Array3<T> {
+        assert_eq!(self.dtype, T::DTYPE, "the stored type");
+        self.block(start, shape, |value| value)
+    }
+
+    /// The first voxel (in z, y, x order) that is NaN or infinite.
+    pub fn first_non_finite(&self) -> Option<Shape> {
+        match self.dtype {
+            Dtype::F32 => {
+                self.first([0; 3], self.shape, |value: f32| !value.is_finite()).map(|found| found.0)
+            }
+            Dtype::F64 => {
+                self.first([0; 3], self.shape, |value: f64| !value.is_finite()).map(|found| found.0)
+            }
+            _ => None,
+        }
+    }
+
+    /// Smallest and greatest grey value; NaN is passed over, and `None` means that there is nothing else.
+    pub fn range(&self) -> Option<(f32, f32)> {
+        let planes = (0..self.shape[0]).into_par_iter().filter_map(|z| {
+            let plane = self.read_f32([z, 0, 0], [1, self.shape[1], self.shape[2]]);
+            let numbers = plane.iter().filter(|value| !value.is_nan());
+            numbers.fold(None, |range: Option<(f32, f32)>, &value| {
+                Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
+            })
+        });
+        planes.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// A name for messages: the file, with its data set where it has several.
+    pub fn name(&self) -> PathBuf {
+        match (&self.origin.dataset, self.origin.path.as_os_str().is_empty()) {
+            (_, true) => "the volume".into(),
+            (None, false) => self.origin.path.clone(),
+            (Some(dataset), false) => format!("{}:{dataset}", self.origin.path.display()).into(),
+        }
+    }
+
+    /// An error at the first voxel of the block that `fits` refuses.
+    fn require<S: Sample>(
+        &self,
+        start: Shape,
+        shape: Shape,
+        fits: impl Fn(S) -> bool + Sync,
+        expected: &str,
+    ) -> Result<()> {
+        match self.first(start, shape, |value| !fits(value)) {
+            None => Ok(()),
+            Some(([z, y, x], value)) => {
+                let found = format!("{value} at voxel z {z}, y {y}, x {x}");
+                Err(Error::format(self.name(), found, expected))
+            }
+        }
+    }
+
+    /// The first voxel of the block, in z, y, x order, whose value `wanted` accepts.
+    fn first<S: Sample>(
+        &self,
+        start: Shape,
+        shape: Shape,
+        wanted: impl Fn(S) -> bool + Sync,
+    ) -> Option<(Shape, S)> {
+        self.check(start, shape);
+        (0..shape[0] * shape[1]).into_par_iter().find_map_first(|row| {
+            let (z, y) = (start[0] + row / shape[1], start[1] + row % shape[1]);
+            let mut values = self.row::<S>(z, y, start[2], shape[2]);
+            values.position(&wanted).map(|x| {
+                let value = self.row::<S>(z, y, start[2] + x, 1).next().expect("a voxel of this row");
+                ([z, y, start[2] + x], value)
+            })
+        })
+    }
+
+    /// One row of stored values from voxel (z, y, x) on, in this machine's byte order.
+    fn row<S: Sample>(&self, z: usize, y: usize, x: usize, len: usize) -> impl Iterator<Item = S> + '_ {
+        let size = size_of::<S>();
+        let begin = self.store.row(z, y, self.shape, self.shape[2] * size) + x * size;
+        let bytes = &(*self.store.bytes).as_ref()[begin..begin + len * size];
+        let swapped = self.store.swapped;
+        bytes.chunks_exact(size).map(move |chunk| {
+            let value: S = bytemuck::pod_read_unaligned(chunk);
+            if swapped { value.swapped() } else { value }
+        })
+    }
+
+    /// Converts one block; planes in parallel.
+    fn block<S: Sample, T>(&self, start: Shape, shape: Shape, convert: impl Fn(S) -> T + Sync) -> Array3<T>
+    where
+        T: Copy + Default + Send + Sync,
+    {
+        self.check(start, shape);
+        let mut block = Array3::default(shape);
+        block.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, plane)| {
+            self.plane(start[0] + z, [start[1], start[2]], plane, &convert);
+        });
+        block
+    }
+
+    fn plane<S: Sample, T>(
+        &self,
+        z: usize,
+        [y, x]: [usize; 2],
+        mut plane: ArrayViewMut2<T>,
+        convert: impl Fn(S) -> T,
+    ) {
+        for (row, mut target) in plane.outer_iter_mut().enumerate() {
+            let len = target.len();
+            let values = self.row::<S>(z, y + row, x, len).map(&convert);
+            target.slice_mut(s![..]).iter_mut().zip(values).for_each(|(voxel, value)| *voxel = value);
+        }
+    }
+
+    fn check(&self, start: Shape, shape: Shape) {
+        let inside = (0..3).all(|a| start[a].checked_add(shape[a]).is_some_and(|end| end <= self.shape[a]));
+        assert!(inside, "block of {shape:?} at {start:?} in a volume of {:?}", self.shape);
     }
 }

@@ -1,1 +1,84 @@
-//! Tests.
+//! Files in and out.
+use std::path::Path;
+
+use ndarray::Array3;
+use tascan::io::{self, Role};
+use tascan::volume::{Dtype, Sample, Spacing, Volume};
+
+use crate::oracle;
+
+const SPACING: Spacing = Spacing([0.235, 0.15, 0.1523]);
+
+/// Distinct values over the whole range of a type.
+fn ramp<T: Sample>(make: impl Fn(usize) -> T) -> Array3<T> {
+    Array3::from_shape_vec((3, 5, 7), (0..105).map(make).collect()).unwrap()
+}
+
+fn round_trip<T: Sample + std::fmt::Debug>(folder: &Path, ending: &str, voxels: Array3<T>) {
+    let path = folder.join(format!("volume.{ending}"));
+    io::write(&path, voxels.view(), Some(SPACING)).unwrap();
+    let back = io::open(&path, Role::Raw).unwrap();
+    assert_eq!((back.shape(), back.dtype()), ([3, 5, 7], T::DTYPE), "{ending}");
+    assert_eq!(back.read::<T>([0; 3], [3, 5, 7]), voxels, "{ending}");
+    assert_eq!(back.read::<T>([1, 2, 3], [2, 1, 4]), voxels.slice(ndarray::s![1.., 2..3, 3..]), "{ending}");
+    if ending != "npy" {
+        assert_eq!(back.spacing(), Some(SPACING), "{ending}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "{ending}: only the file itself");
+}
+
+#[test]
+fn every_type_survives_every_format() {
+    for ending in ["tif", "npy"] {
+        let folder = tempfile::tempdir().unwrap();
+        round_trip(folder.path(), ending, ramp(|i| i as u8 * 2));
+        round_trip(folder.path(), ending, ramp(|i| i as i8));
+        round_trip(folder.path(), ending, ramp(|i| i as u16 * 600));
+        round_trip(folder.path(), ending, ramp(|i| i as i16 * 300 - 15000));
+        round_trip(folder.path(), ending, ramp(|i| i as u32 * 40_000_000));
+        round_trip(folder.path(), ending, ramp(|i| i as i32 * 20_000_000 - 1_000_000_000));
+        round_trip(folder.path(), ending, ramp(|i| i as u64 * 40_000_000_000));
+        round_trip(folder.path(), ending, ramp(|i| i as i64 * 40_000_000_000 - 1));
+        round_trip(folder.path(), ending, ramp(|i| i as f32 / 3.0 - 9.0));
+        round_trip(folder.path(), ending, ramp(|i| i as f64 / 3.0 - 9.0));
+    }
+}
+
+#[test]
+fn labels_are_u16_while_they_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    for (greatest, dtype) in [(65535, Dtype::U16), (65536, Dtype::U32)] {
+        let path = folder.path().join("labels.tif");
+        let mut labels = Array3::<u32>::zeros((2, 3, 4));
+        labels[[1, 2, 3]] = greatest;
+        io::write_labels(&path, labels.view(), None).unwrap();
+        let back = io::open(&path, Role::Labels).unwrap();
+        assert_eq!(back.dtype(), dtype);
+        assert_eq!(back.to_labels().unwrap(), labels);
+    }
+}
+
+#[test]
+fn a_voxel_that_is_no_label_is_named() {
+    for value in [-1.0, 0.5, f32::NAN, f32::INFINITY, 4294967296.0] {
+        let mut voxels = Array3::<f32>::zeros((2, 3, 4));
+        voxels[[1, 0, 2]] = value;
+        let message = Volume::from_array(voxels, None).to_labels().unwrap_err().to_string();
+        assert!(message.contains("z 1, y 0, x 2"), "{message}");
+    }
+}
+
+#[test]
+fn real_stacks_have_their_shape_and_voxel_size() {
+    for (file, shape, size) in [
+        ("data/ovule_raw.tif", [32, 128, 128], [0.235, 0.15, 0.15]),
+        ("data/ovule_labels.tif", [32, 128, 128], [0.235, 0.15, 0.15]),
+        ("data/celegans_t024_raw.tif", [134, 205, 285], [0.225, 0.225, 0.225]),
+    ] {
+        let Some(path) = oracle::shared(file) else { continue };
+        let volume = io::open(&path, Role::Raw).unwrap();
+        assert_eq!(volume.shape(), shape, "{file}");
+        let found = volume.spacing().unwrap().0;
+        assert!((0..3).all(|a| (found[a] - size[a]).abs() < 1e-6), "{file}: {found:?}");
+    }
+}

@@ -1,0 +1,80 @@
+//! One way to write every format: plane after plane, so that no more than a few planes need be in memory.
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ndarray::{ArrayView3, Axis};
+
+use super::aside::Aside;
+use super::tiff::TiffWriter;
+use super::{Format, Spec, npy};
+use crate::error::{Error, Result};
+use crate::volume::{Dtype, Sample, Shape, Spacing};
+
+/// A volume in the making. Dropped without [`Writer::finish`], it leaves nothing behind.
+pub struct Writer {
+    path: PathBuf,
+    shape: Shape,
+    dtype: Dtype,
+    written: usize,
+    file: FileWriter,
+}
+
+enum FileWriter {
+    Tiff(Box<TiffWriter>),
+    Npy(Aside),
+}
+
+impl Writer {
+    /// Begins a file of `shape` voxels (z, y, x) in the format that the ending of `path` names.
+    pub fn create(path: &Path, shape: Shape, dtype: Dtype, spacing: Option<Spacing>) -> Result<Self> {
+        let spec = Spec::parse(path)?;
+        super::check_shape(path, &shape.map(|extent| extent as u64), dtype)?;
+        let file = match spec.format {
+            Format::Tiff => {
+                FileWriter::Tiff(Box::new(TiffWriter::create(&spec.path, shape, dtype, spacing, false)?))
+            }
+            Format::Npy => {
+                let mut file = Aside::create(&spec.path)?;
+                npy::write_header(&mut file, shape, dtype).map_err(|source| Error::io(path, source))?;
+                FileWriter::Npy(file)
+            }
+        };
+        Ok(Writer { path: path.to_owned(), shape, dtype, written: 0, file })
+    }
+
+    /// Appends planes (z, y, x); those of all calls together make the volume.
+    ///
+    /// # Panics
+    /// Where the planes are more than the volume has, of another size, or not of its number type.
+    pub fn planes<T: Sample>(&mut self, planes: ArrayView3<T>) -> Result<()> {
+        let (count, rows, columns) = planes.dim();
+        assert_eq!(T::DTYPE, self.dtype, "the number type of the volume");
+        assert_eq!([rows, columns], self.shape[1..], "the size of a plane");
+        self.written += count;
+        assert!(self.written <= self.shape[0], "more planes than the volume has");
+        for plane in planes.axis_iter(Axis(0)) {
+            let plane = plane.as_standard_layout();
+            self.plane(bytemuck::cast_slice(plane.as_slice().expect("standard layout")))?;
+        }
+        Ok(())
+    }
+
+    fn plane(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.file {
+            FileWriter::Tiff(writer) => writer.plane(bytes),
+            FileWriter::Npy(file) => file.write_all(bytes).map_err(|source| Error::io(&self.path, source)),
+        }
+    }
+
+    /// Gives the complete file its name.
+    ///
+    /// # Panics
+    /// Where planes are missing.
+    pub fn finish(self) -> Result<()> {
+        assert_eq!(self.written, self.shape[0], "all planes of the volume");
+        match self.file {
+            FileWriter::Tiff(writer) => writer.finish(),
+            FileWriter::Npy(file) => file.finish(),
+        }
+    }
+}
