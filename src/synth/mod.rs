@@ -1,1 +1,57 @@
-//! Synthetic tissue: curved cells, rendered as a membrane stain.
+//! Synthetic tissue: curved cells, rendered as a membrane stain, with their truth.
+mod connected;
+pub mod field;
+mod outline;
+pub mod parameters;
+pub(crate) mod random;
+mod seeds;
+mod stain;
+mod tissue;
+
+use ndarray::Array3;
+
+pub use parameters::{OutlineKind, Parameters, StainParameters, TissueParameters};
+pub use stain::render;
+pub use tissue::grow;
+
+use crate::volume::{Shape, Spacing};
+
+/// A synthetic volume and its truth.
+pub struct Sample {
+    /// Grey values, up to 255 where `parameters.stain.bits` is 8.
+    pub raw: Array3<u16>,
+    /// The cells, 1, 2, ...; 0 is background.
+    pub labels: Array3<u32>,
+    /// What the volume was made from, besides the seed.
+    pub parameters: Parameters,
+}
+
+impl Sample {
+    /// Voxel size, x and y being 0.2 micrometres.
+    pub fn spacing(&self) -> Spacing {
+        spacing(&self.parameters.tissue)
+    }
+}
+
+/// Voxel size of a grown tissue, x and y being 0.2 micrometres.
+pub fn spacing(tissue: &TissueParameters) -> Spacing {
+    const PIXEL: f64 = 0.2;
+    Spacing([PIXEL * f64::from(tissue.anisotropy), PIXEL, PIXEL])
+}
+
+/// Grows and renders a tissue.
+pub fn sample_with(parameters: Parameters, shape: Shape, seed: u64) -> Sample {
+    let labels = grow(&parameters.tissue, shape, seed);
+    let raw = render(&labels, &parameters.stain, spacing(&parameters.tissue), seed);
+    Sample { raw, labels, parameters }
+}
+
+/// A random tissue under a random stain.
+pub fn sample(seed: u64, shape: Shape) -> Sample {
+    sample_with(Parameters::random(&mut random::stream(seed, 0)), shape, seed)
+}
+
+/// The tissue of the demonstration: 96 x 160 x 160, some 150 cells.
+pub fn demo() -> Sample {
+    sample_with(Parameters::default(), [96, 160, 160], 1)
+}

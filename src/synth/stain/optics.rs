@@ -1,0 +1,116 @@
+//! The way of the light: uneven stain, the point spread function, scatter, losses with depth.
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, Axis, s};
+
+use super::{Scene, streams};
+use crate::synth::field::{ZipParallel, gaussian_blur, noise_octaves};
+
+/// Standard deviation of the halo of scattered light, in pixels.
+const HALO: f32 = 14.0;
+/// The halo is computed on a grid this much coarser.
+const COARSE: usize = 4;
+
+/// The image of walls and cell interiors, the brightness of an average upright wall being 1.
+pub(super) fn image(scene: &Scene, mut walls: Array3<f32>, interior: Array3<f32>) -> Array3<f32> {
+    let stain = scene.stain;
+    // A wall of thickness t has the variance t^2 / 12 across.
+    let own = stain.thickness * stain.thickness / 12.0;
+    let across = (own + stain.blur * stain.blur).sqrt();
+    let along = (own + stain.blur * stain.blur * stain.axial * stain.axial).sqrt() / scene.anisotropy;
+    let peak = across * libm::sqrtf(std::f32::consts::TAU);
+    walls.par_iter_mut_with(&interior, |wall, inside| peak * wall + inside);
+    let mut light = walls;
+    make_uneven(scene, &mut light);
+    gaussian_blur(&mut light, [along.max(0.35), across, across], 3.0);
+    defocus(scene, &mut light, [along, across, across]);
+    scatter(scene, &mut light);
+    attenuate(scene, &mut light);
+    light
+}
+
+fn make_uneven(scene: &Scene, light: &mut Array3<f32>) {
+    let stain = scene.stain;
+    if stain.uneven > 0.0 {
+        let length = scene.voxels(stain.uneven_length);
+        let field = noise_octaves(scene.shape(), length, scene.seed, streams::OPTICS);
+        light.par_iter_mut_with(&field, |light, v| light * libm::expf(stain.uneven * v));
+    }
+}
+
+/// Mixes in a blurred image, more and more towards the side from which less light comes.
+fn defocus(scene: &Scene, light: &mut Array3<f32>, sigma: [f32; 3]) {
+    let stain = scene.stain;
+    if stain.defocus <= 0.0 {
+        return;
+    }
+    let mut blurred = light.clone();
+    // With what the light has already been through: 3 sd in all.
+    gaussian_blur(&mut blurred, sigma.map(|s| 2.83 * s.max(0.3)), 2.5);
+    let planes = light.dim().0 as f32;
+    light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
+        let depth = (z as f32 + 0.5) / planes;
+        let share = stain.defocus * if stain.attenuation < 0.0 { 1.0 - depth } else { depth };
+        plane.zip_mut_with(&blurred.index_axis(Axis(0), z), |sharp, &wide| *sharp += share * (wide - *sharp));
+    });
+}
+
+/// Spreads a share of the light into a wide halo.
+fn scatter(scene: &Scene, light: &mut Array3<f32>) {
+    let share = scene.stain.scatter;
+    if share <= 0.0 {
+        return;
+    }
+    let mut halo = coarse(light);
+    gaussian_blur(&mut halo, scene.voxels(HALO / COARSE as f32), 2.0);
+    let last: [usize; 3] = std::array::from_fn(|a| halo.shape()[a] - 1);
+    light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
+        let z = weights(z, last[0]);
+        for (y, mut row) in plane.outer_iter_mut().enumerate() {
+            let y = weights(y, last[1]);
+            let line: Vec<f32> = (0..=last[2]).map(|x| between(&halo, z, y, x)).collect();
+            for (x, light) in row.iter_mut().enumerate() {
+                let wide: f32 = weights(x, last[2]).iter().map(|w| w.1 * line[w.0]).sum();
+                *light += share * (wide - *light);
+            }
+        }
+    });
+}
+
+/// Bilinear interpolation of a column of the coarse grid.
+fn between(halo: &Array3<f32>, z: [(usize, f32); 2], y: [(usize, f32); 2], x: usize) -> f32 {
+    let row = |(i, w): (usize, f32)| w * (y[0].1 * halo[[i, y[0].0, x]] + y[1].1 * halo[[i, y[1].0, x]]);
+    row(z[0]) + row(z[1])
+}
+
+/// The two nodes of the coarse grid around a voxel and their weights.
+fn weights(i: usize, last: usize) -> [(usize, f32); 2] {
+    let position = ((i as f32 + 0.5) / COARSE as f32 - 0.5).clamp(0.0, last as f32);
+    let node = position as usize;
+    let t = position - node as f32;
+    [(node, 1.0 - t), ((node + 1).min(last), t)]
+}
+
+/// Means over cubes.
+fn coarse(light: &Array3<f32>) -> Array3<f32> {
+    let (nz, ny, nx) = light.dim();
+    let shape = [nz, ny, nx].map(|n| n.div_ceil(COARSE));
+    let mut out = Array3::zeros(shape);
+    out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
+        for ((y, x), mean) in plane.indexed_iter_mut() {
+            let cut = |i: usize, n: usize| i * COARSE..((i + 1) * COARSE).min(n);
+            let cube = light.slice(s![cut(z, nz), cut(y, ny), cut(x, nx)]);
+            *mean = cube.iter().sum::<f32>() / cube.len() as f32;
+        }
+    });
+    out
+}
+
+fn attenuate(scene: &Scene, light: &mut Array3<f32>) {
+    let loss = scene.stain.attenuation;
+    let planes = light.dim().0 as f32;
+    light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
+        let depth = (z as f32 + 0.5) / planes;
+        let left = libm::expf(if loss < 0.0 { loss * (1.0 - depth) } else { -loss * depth });
+        plane.mapv_inplace(|v| v * left);
+    });
+}
