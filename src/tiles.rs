@@ -1,1 +1,65 @@
-//! Blocks with a halo.
+//! Blocks with a halo: what the network has to see of a volume to give a part of it the probabilities that it
+//! would have in the whole.
+//!
+//! An output voxel depends on at most 37 voxels before it and 30 after it on each axis. A block that is read from
+//! a multiple of 8, with 40 voxels before and 32 after it (clipped at the volume's faces, where the network's own
+//! zero padding applies), therefore gives the bits of the whole volume: nothing is averaged, nothing depends
+//! on the size of the blocks.
+use crate::volume::Shape;
+
+/// The network halves the grid three times: blocks begin at multiples of this.
+pub const ALIGNMENT: usize = 8;
+/// Voxels read before a block.
+pub const HALO_BEFORE: usize = 40;
+/// Voxels read after a block.
+pub const HALO_AFTER: usize = 32;
+
+/// One block of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// First voxel that the block answers for.
+    pub start: Shape,
+    /// Extent that it answers for.
+    pub shape: Shape,
+    /// First voxel that it reads.
+    pub read_start: Shape,
+    /// Extent that it reads.
+    pub read_shape: Shape,
+}
+
+/// Blocks of at most `block` voxels (rounded up to the alignment) that cover `volume` once, in memory order.
+pub fn blocks(volume: Shape, block: Shape) -> Vec<Block> {
+    let block = block.map(|extent| extent.max(1).next_multiple_of(ALIGNMENT));
+    let starts = |axis: usize| (0..volume[axis]).step_by(block[axis]);
+    let mut found = Vec::new();
+    for z in starts(0) {
+        for y in starts(1) {
+            found.extend(starts(2).map(|x| with_halo(volume, [z, y, x], block)));
+        }
+    }
+    found
+}
+
+fn with_halo(volume: Shape, start: Shape, block: Shape) -> Block {
+    let axes = [0, 1, 2];
+    let end = axes.map(|axis| (start[axis] + block[axis]).min(volume[axis]));
+    let read_start = start.map(|first| first.saturating_sub(HALO_BEFORE));
+    let read_end = axes.map(|axis| (end[axis] + HALO_AFTER).min(volume[axis]));
+    Block {
+        start,
+        shape: axes.map(|axis| end[axis] - start[axis]),
+        read_start,
+        read_shape: axes.map(|axis| read_end[axis] - read_start[axis]),
+    }
+}
+
+/// The extent of cubic blocks whose network fits `bytes` of memory, given what the network takes per voxel.
+pub fn block_for_memory(volume: Shape, bytes: u64, bytes_per_voxel: u64) -> Shape {
+    let fits = |extent: usize| {
+        let read = volume.map(|n| (extent + HALO_BEFORE + HALO_AFTER).min(n) as u64);
+        read.iter().product::<u64>().saturating_mul(bytes_per_voxel) <= bytes
+    };
+    let longest = volume.iter().copied().max().unwrap_or(1).next_multiple_of(ALIGNMENT);
+    let extent = (ALIGNMENT..=longest).rev().step_by(ALIGNMENT).find(|extent| fits(*extent));
+    [extent.unwrap_or(ALIGNMENT); 3]
+}

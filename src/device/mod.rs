@@ -1,1 +1,2 @@
 //! Where operations run.
+pub mod cpu;

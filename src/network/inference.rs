@@ -1,0 +1,242 @@
+//! The network at inference: batch norm folded into scale and shift, every epilogue applied to a row while it
+//! is in the cache.
+//!
+//! The full-resolution layers, nine tenths of all activations, are never stored: c1 is computed in slabs where
+//! conv3 needs it, and again where its skip connection ends (it costs 3 % of the whole), and deconv3 lives only
+//! as long as conv6 looks at it. What stays in memory are two grids of half resolution, some 75 bytes a voxel.
+use ndarray::ArrayView3;
+use rayon::prelude::*;
+
+use super::{DOWN, UP, halved};
+use crate::device::cpu::simd::Isa;
+use crate::ops::activations::Activations;
+use crate::ops::batch_norm::{Affine, Moments};
+use crate::ops::class_conv::{CLASSES, ClassConv};
+use crate::ops::conv_transpose3d::ConvTranspose3d;
+use crate::ops::conv3d::Conv3d;
+use crate::ops::correlation::{Correlation, ParityCorrelation};
+use crate::ops::first_conv::{self, FirstConv};
+use crate::volume::Shape;
+use crate::weights::Weights;
+
+/// A network ready to run.
+#[derive(Clone)]
+pub struct Network {
+    first: Correlation,
+    first_norm: Affine,
+    down: Vec<Down>,
+    up: Vec<Up>,
+    classes: ClassConv,
+}
+
+#[derive(Clone)]
+struct Down {
+    halve: Correlation,
+    norm: Affine,
+    residual: Correlation,
+}
+
+#[derive(Clone)]
+struct Up {
+    double: ParityCorrelation,
+    norm: Affine,
+}
+
+impl Network {
+    /// Packs the weights for the CPU's loops.
+    pub fn new(weights: &Weights) -> Self {
+        let w = |name: &str| weights.get(name);
+        let tensor = |layer: &str, kind: &str| weights.get(&format!("{layer}.{kind}"));
+        let down = DOWN.iter().zip([32, 64, 64]).map(|((conv, module), cin)| {
+            let residual = format!("{module}.conv_module");
+            let conv3d = |cin, stride, layer: &str| {
+                Conv3d { cin, cout: 64, stride }.forward(tensor(layer, "weight"), tensor(layer, "bias"))
+            };
+            Down {
+                halve: conv3d(cin, 2, conv),
+                norm: running_norm(weights, &format!("{module}.batchnorm_module")),
+                residual: conv3d(64, 1, &residual),
+            }
+        });
+        let up = UP.iter().zip([64, 64, 32]).map(|((deconv, norm), cout)| Up {
+            double: ConvTranspose3d { cin: 64, cout }
+                .forward(tensor(deconv, "weight"), tensor(deconv, "bias")),
+            norm: running_norm(weights, norm),
+        });
+        Network {
+            first: FirstConv {
+                weight1: w("conv1.weight"),
+                bias1: w("conv1.bias"),
+                weight2: w("conv2.weight"),
+                bias2: w("conv2.bias"),
+            }
+            .forward(),
+            first_norm: running_norm(weights, "bnorm1"),
+            down: down.collect(),
+            up: up.collect(),
+            classes: ClassConv::new(w("conv6.weight"), w("conv6.bias")),
+        }
+    }
+
+    /// The logits of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as
+    /// `[y][x][class]`.
+    pub fn logits(&self, block: ArrayView3<f32>, sink: &mut dyn FnMut(usize, &[[f32; CLASSES]])) {
+        let x = first_conv::input(&[block]);
+        let c2 = self.residual(0, self.halve_full_resolution(&x));
+        let c3 = self.residual(1, halve(&self.down[1], &c2));
+        let c4 = self.residual(2, halve(&self.down[2], &c3));
+        let u3 = double_add(&self.up[0], &c4, c3);
+        let u2 = double_add(&self.up[1], &u3, c2);
+        drop((c4, u3));
+        self.full_resolution_logits(&x, &u2, sink);
+    }
+
+    /// `h + conv(relu(batchnorm(h)))` in the memory of h, from the two that a halving stage begins with.
+    fn residual(&self, level: usize, (mut h, a): (Activations, Activations)) -> Activations {
+        let (isa, conv) = (Isa::detect(), &self.down[level].residual);
+        h.par_rows_mut(Vec::new, |scratch, at, row| {
+            scratch.resize(row.len(), 0.0);
+            conv.row(isa, &a, 0, [at.z, at.y], scratch);
+            row.iter_mut().zip(scratch.iter()).for_each(|(h, r)| *h += r);
+        });
+        h
+    }
+
+    /// h and relu(batchnorm(h)) of the first halving stage, c1 being computed slab by slab.
+    fn halve_full_resolution(&self, x: &Activations) -> (Activations, Activations) {
+        let (Down { halve: conv, norm, .. }, shape) = (&self.down[0], halved(x.shape));
+        let (mut h, mut a) = (Activations::zeros(1, shape, 64), Activations::zeros(1, shape, 64));
+        let thickness = slab_thickness(h.shape);
+        // Plane p of the slab is plane 2 * first + p - 1 of the volume.
+        let mut slab = Activations::zeros(1, [2 * thickness, x.shape[1], x.shape[2]], first_conv::COUT);
+        let isa = Isa::detect();
+        for first in (0..h.shape[0]).step_by(thickness) {
+            let fresh = if first == 0 {
+                0
+            } else {
+                slab.copy_planes(2 * thickness..2 * thickness + 1, 0);
+                1
+            };
+            slab.par_slab_rows_mut(
+                fresh..2 * thickness + 1,
+                || (),
+                |(), p, y, row| match (2 * first + p).checked_sub(1) {
+                    Some(z) if z < x.shape[0] => self.first_row(isa, x, [z, y], row),
+                    _ => row.fill(0.0),
+                },
+            );
+            let planes = first + 1..(first + thickness).min(h.shape[0]) + 1;
+            h.par_slab_rows_mut(
+                planes.clone(),
+                || (),
+                |(), p, y, row| {
+                    conv.row(isa, &slab, 0, [2 * (p - 1 - first), 2 * y], row);
+                },
+            );
+            relu_planes(norm, &h, &mut a, planes);
+        }
+        (h, a)
+    }
+
+    /// c1 at row `[z, y]` of the volume.
+    fn first_row(&self, isa: Isa, x: &Activations, at: [usize; 2], row: &mut [f32]) {
+        self.first.row(isa, x, 0, at, row);
+        let channels = self.first_norm.scale.len();
+        for voxel in row.chunks_exact_mut(channels) {
+            for (c, value) in voxel.iter_mut().enumerate() {
+                *value = (*value * self.first_norm.scale[c] + self.first_norm.shift[c]).max(0.0);
+            }
+        }
+    }
+
+    /// deconv3, its skip connection and conv6, slab by slab.
+    fn full_resolution_logits(
+        &self,
+        x: &Activations,
+        u2: &Activations,
+        sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
+    ) {
+        let (isa, up, [depth, rows, columns]) = (Isa::detect(), &self.up[2], x.shape);
+        let thickness = slab_thickness(x.shape);
+        // Plane p of the slab is plane first + p - 1 of the volume.
+        let mut slab = Activations::zeros(1, [thickness, rows, columns], first_conv::COUT);
+        let mut logits = vec![[0.0; CLASSES]; thickness * rows * columns];
+        for first in (0..depth).step_by(thickness) {
+            let fresh = if first == 0 {
+                0
+            } else {
+                slab.copy_planes(thickness..thickness + 2, 0);
+                2
+            };
+            slab.par_slab_rows_mut(fresh..thickness + 2, Vec::new, |scratch, p, y, row| {
+                match (first + p).checked_sub(1) {
+                    Some(z) if z < depth => {
+                        scratch.resize(row.len(), 0.0);
+                        up.double.row(isa, u2, 0, [z, y], scratch);
+                        self.first_row(isa, x, [z, y], row);
+                        up.norm.relu_accumulate(scratch, row);
+                    }
+                    _ => row.fill(0.0),
+                }
+            });
+            let planes = thickness.min(depth - first);
+            let found = &mut logits[..planes * rows * columns];
+            found.par_chunks_mut(columns).enumerate().for_each(|(i, row)| {
+                self.classes.row(isa, &slab, 0, [i / rows, i % rows], row);
+            });
+            for (z, plane) in found.chunks_exact(rows * columns).enumerate() {
+                sink(first + z, plane);
+            }
+        }
+    }
+}
+
+/// h and relu(batchnorm(h)) from the finer grid.
+fn halve(down: &Down, finer: &Activations) -> (Activations, Activations) {
+    let (isa, shape) = (Isa::detect(), halved(finer.shape));
+    let (mut h, mut a) = (Activations::zeros(1, shape, 64), Activations::zeros(1, shape, 64));
+    h.par_rows_mut_with(
+        &mut a,
+        || (),
+        |(), at, h, a| {
+            down.halve.row(isa, finer, 0, [2 * at.z, 2 * at.y], h);
+            down.norm.relu(h, a);
+        },
+    );
+    (h, a)
+}
+
+/// `skip + relu(batchnorm(deconv(coarse)))`, in the memory of `skip`.
+fn double_add(up: &Up, coarse: &Activations, mut skip: Activations) -> Activations {
+    let isa = Isa::detect();
+    skip.par_rows_mut(Vec::new, |scratch, at, row| {
+        scratch.resize(row.len(), 0.0);
+        up.double.row(isa, coarse, 0, [at.z, at.y], scratch);
+        up.norm.relu_accumulate(scratch, row);
+    });
+    skip
+}
+
+/// `a = relu(norm(h))` on planes in border coordinates.
+fn relu_planes(norm: &Affine, h: &Activations, a: &mut Activations, planes: std::ops::Range<usize>) {
+    let voxels = h.shape[2] * h.channels;
+    a.par_slab_rows_mut(
+        planes,
+        || (),
+        |(), p, y, row| {
+            let start = h.offset(0, [p, y + 1, 1]);
+            norm.relu(&h.as_slice()[start..start + voxels], row);
+        },
+    );
+}
+
+/// Planes per slab: enough rows to keep all cores busy, few enough to be small beside the half-resolution grid.
+fn slab_thickness([_, rows, _]: Shape) -> usize {
+    (1024 / rows.max(1)).clamp(2, 16)
+}
+
+fn running_norm(weights: &Weights, name: &str) -> Affine {
+    let tensor = |kind: &str| weights.get(&format!("{name}.{kind}"));
+    let moments = Moments::running(tensor("running_mean"), tensor("running_var"));
+    Affine::new(tensor("weight"), tensor("bias"), &moments)
+}

@@ -1,0 +1,84 @@
+//! The last convolution: 3x3x3, 32 channels to the logits of three classes.
+//!
+//! As [`conv3d`](super::conv3d), but three output channels would leave most SIMD lanes idle: here the lanes run
+//! over the input channels.
+use super::activations::Activations;
+use super::correlation::{Correlation, weight_gradient};
+use crate::device::cpu::dot::{self, OUTPUTS};
+use crate::device::cpu::simd::Isa;
+
+/// Channels that go in.
+pub const CIN: usize = 32;
+/// Classes that come out: background, membrane, foreground.
+pub const CLASSES: usize = OUTPUTS;
+const SIZE: usize = 3;
+
+/// The convolution, packed to be run.
+#[derive(Clone)]
+pub struct ClassConv {
+    /// `[z][y][stretch / 16][class][16]`
+    packed: Vec<f32>,
+    bias: [f32; CLASSES],
+}
+
+fn index(class: usize, i: usize, [z, y, x]: [usize; 3]) -> usize {
+    (((class * CIN + i) * SIZE + z) * SIZE + y) * SIZE + x
+}
+
+impl ClassConv {
+    /// `weight` `[3][32][3][3][3]`, `bias` `[3]`.
+    pub fn new(weight: &[f32], bias: &[f32]) -> Self {
+        let mut packed = Vec::with_capacity(weight.len());
+        for zy in 0..SIZE * SIZE {
+            for lane in (0..SIZE * CIN).step_by(16) {
+                for class in 0..CLASSES {
+                    packed.extend(
+                        (lane..lane + 16)
+                            .map(|at| weight[index(class, at % CIN, [zy / SIZE, zy % SIZE, at / CIN])]),
+                    );
+                }
+            }
+        }
+        ClassConv { packed, bias: [bias[0], bias[1], bias[2]] }
+    }
+
+    /// The logits of row `[z, y]` of `input` (border coordinates of the window's first row), voxel by voxel.
+    pub fn row(
+        &self,
+        isa: Isa,
+        input: &Activations,
+        n: usize,
+        [z, y]: [usize; 2],
+        out: &mut [[f32; CLASSES]],
+    ) {
+        let starts: [usize; SIZE * SIZE] =
+            std::array::from_fn(|i| input.offset(n, [z + i / SIZE, y + i % SIZE, 0]));
+        let windows = dot::Windows {
+            input: input.as_slice(),
+            starts: &starts,
+            stretch: SIZE * CIN,
+            weights: &self.packed,
+            bias: self.bias,
+        };
+        dot::dot(isa, &windows, out);
+    }
+}
+
+/// Gradient to the input from `dy`, three channels.
+pub fn backward_input(weight: &[f32], dy: &Activations, dx: &mut Activations) {
+    let mirrored = |(i, class, k): (_, _, [usize; 3])| weight[index(class, i, k.map(|k| SIZE - 1 - k))];
+    Correlation::new([CIN, CLASSES], [SIZE, 1], &[0.0; CIN], mirrored).all(dy, dx);
+}
+
+/// Gradient to the weights, PyTorch's order, written to `dw`. The roles of input and output are exchanged, so
+/// that the lanes run over the 32 channels of the input.
+pub fn backward_weights(x: &Activations, dy: &Activations, dw: &mut [f32]) {
+    let found = weight_gradient(dy, [SIZE, 1], x);
+    for (at, line) in found.chunks_exact(CIN).enumerate() {
+        let (k, class) = (at / CLASSES, at % CLASSES);
+        let mirrored = [k / (SIZE * SIZE), k / SIZE % SIZE, k % SIZE].map(|k| SIZE - 1 - k);
+        for (i, value) in line.iter().enumerate() {
+            dw[index(class, i, mirrored)] = *value;
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Sums over windows, packed for the CPU's loops: what all convolutions and their gradients are made of.
+//!
+//! - [`Correlation`]: `out[o] = sum_k a[stride * o + k] * w[k]`, k in 0..size on each axis, in the border
+//!   coordinates of [`Activations`]. Convolutions, their gradients to the input at stride 1, and the gradient
+//!   of a transposed convolution to its input.
+//! - [`ParityCorrelation`]: the eight output parities of a stride-2 transposed operation, each with a small
+//!   window of its own. Transposed convolutions, and the gradient of a stride-2 convolution to its input.
+//! - [`weight_gradient`]: `dw[k] = sum_o a[stride * o + k] (x) b[o]`.
+use rayon::prelude::*;
+
+use super::activations::{Activations, RowIndex};
+use crate::device::cpu::gather::{self, BLOCK, Row, Windows};
+use crate::device::cpu::outer::{self, Operands};
+use crate::device::cpu::simd::Isa;
+
+/// A kernel element: output channel, input channel, position z, y, x in the window.
+pub type Element = (usize, usize, [usize; 3]);
+
+/// Windows of `size^3` voxels at stride 1 or 2.
+#[derive(Clone)]
+pub struct Correlation {
+    size: usize,
+    stride: usize,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Correlation {
+    /// Packs the kernel that `weight` tells element by element; `bias` has one value per output channel.
+    pub fn new(
+        [cout, cin]: [usize; 2],
+        [size, stride]: [usize; 2],
+        bias: &[f32],
+        weight: impl Fn(Element) -> f32,
+    ) -> Self {
+        let weights = pack(cout, cin, [size; 3], |(o, i, at)| weight((o, i, at)));
+        assert_eq!(bias.len(), cout, "one bias per output channel");
+        Correlation { size, stride, weights, bias: bias.to_vec() }
+    }
+
+    /// Computes the output row whose window begins at row `[z, y]` of `input`, border coordinates and stride
+    /// included, into the voxels of `out`.
+    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y]: [usize; 2], out: &mut [f32]) {
+        let starts = window_starts(input, n, [z, y, 0], [self.size; 2]);
+        let windows = Windows {
+            input: input.as_slice(),
+            starts: &starts[..self.size * self.size],
+            stretch: self.size * input.channels,
+            step: self.stride * input.channels,
+            weights: &self.weights,
+            bias: &self.bias,
+        };
+        let cout = self.bias.len();
+        let count = out.len() / cout;
+        gather::gather(isa, &windows, Row { data: out, step: cout, count });
+    }
+
+    /// Computes every row of `out`.
+    pub fn all(&self, input: &Activations, out: &mut Activations) {
+        let isa = Isa::detect();
+        out.par_rows_mut(
+            || (),
+            |(), at, row| {
+                self.row(isa, input, at.n, [self.stride * at.z, self.stride * at.y], row);
+            },
+        );
+    }
+}
+
+/// Which input voxels one output parity of a stride-2 transposed operation sees along an axis.
+#[derive(Clone, Copy)]
+pub struct Parity {
+    /// The first one, relative to the output voxel's half, border coordinates.
+    pub start: usize,
+    /// The kernel position of each.
+    pub kernel: &'static [usize],
+}
+
+/// Stride-2 transposed windows.
+#[derive(Clone)]
+pub struct ParityCorrelation {
+    parities: [Parity; 2],
+    /// Packed kernels of the parities `4 * z + 2 * y + x`.
+    weights: [Vec<f32>; 8],
+    bias: Vec<f32>,
+}
+
+impl ParityCorrelation {
+    /// Packs the kernel that `weight` tells element by element, positions being those of the kernel.
+    pub fn new(
+        [cout, cin]: [usize; 2],
+        parities: [Parity; 2],
+        bias: &[f32],
+        weight: impl Fn(Element) -> f32,
+    ) -> Self {
+        let weights = std::array::from_fn(|p| {
+            let kernel = axes(p).map(|parity| parities[parity].kernel);
+            pack(cout, cin, kernel.map(<[usize]>::len), |(o, i, at)| {
+                weight((o, i, std::array::from_fn(|axis| kernel[axis][at[axis]])))
+            })
+        });
+        assert_eq!(bias.len(), cout, "one bias per output channel");
+        ParityCorrelation { parities, weights, bias: bias.to_vec() }
+    }
+
+    /// Computes the output row `[z, y]` (without border) into the voxels of `out`.
+    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y]: [usize; 2], out: &mut [f32]) {
+        let cout = self.bias.len();
+        let columns = out.len() / cout;
+        for x in 0..2.min(columns) {
+            let [pz, py, px] = [z % 2, y % 2, x].map(|parity| self.parities[parity]);
+            let first = [z / 2 + pz.start, y / 2 + py.start, px.start];
+            let starts = window_starts(input, n, first, [pz.kernel.len(), py.kernel.len()]);
+            let windows = Windows {
+                input: input.as_slice(),
+                starts: &starts[..pz.kernel.len() * py.kernel.len()],
+                stretch: px.kernel.len() * input.channels,
+                step: input.channels,
+                weights: &self.weights[4 * (z % 2) + 2 * (y % 2) + x],
+                bias: &self.bias,
+            };
+            let count = (columns - x).div_ceil(2);
+            gather::gather(isa, &windows, Row { data: &mut out[x * cout..], step: 2 * cout, count });
+        }
+    }
+
+    /// Computes every row of `out`.
+    pub fn all(&self, input: &Activations, out: &mut Activations) {
+        let isa = Isa::detect();
+        out.par_rows_mut(|| (), |(), at, row| self.row(isa, input, at.n, [at.z, at.y], row));
+    }
+}
+
+/// `dw[kz][ky][kx][ca][cb] = sum over voxels o of b: a[stride * o + k][ca] * b[o][cb]`, in the border
+/// coordinates of `a`, summed in an order that does not depend on the number of threads.
+pub fn weight_gradient(a: &Activations, [size, stride]: [usize; 2], b: &Activations) -> Vec<f32> {
+    let isa = Isa::detect();
+    let stretch = size * a.channels * b.channels;
+    let rows: Vec<RowIndex> = b.rows().collect();
+    let chunk = rows.len().div_ceil(PARTIAL_SUMS).max(1);
+    let partial: Vec<Vec<f32>> = rows
+        .par_chunks(chunk)
+        .map(|rows| {
+            let mut dw = vec![0.0; size * size * stretch];
+            for at in rows {
+                let start = [stride * at.z, stride * at.y, 0];
+                let starts = window_starts(a, at.n, start, [size; 2]);
+                for (dw, start) in dw.chunks_exact_mut(stretch).zip(starts) {
+                    let operands = Operands {
+                        a: &a.as_slice()[start..],
+                        a_step: stride * a.channels,
+                        b: b.row(*at),
+                        b_channels: b.channels,
+                        count: b.shape[2],
+                    };
+                    outer::outer(isa, &operands, dw);
+                }
+            }
+            dw
+        })
+        .collect();
+    sum_in_order(partial)
+}
+
+/// Parts that a sum over voxels is split into, each added up by one thread. A constant, so that the order of
+/// the sum, and with it the result, is the same for any number of threads.
+pub(super) const PARTIAL_SUMS: usize = 32;
+
+/// Adds up the parts, first to last.
+fn sum_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().unwrap_or_default();
+    for part in parts {
+        total.par_iter_mut().zip(part).for_each(|(total, part)| *total += part);
+    }
+    total
+}
+
+/// Parity of each axis of parity number `4 * z + 2 * y + x`.
+fn axes(parity: usize) -> [usize; 3] {
+    [parity >> 2, (parity >> 1) & 1, parity & 1]
+}
+
+/// Windows have at most 4 x 4 stretches.
+const MOST_STRETCHES: usize = 16;
+
+/// Where the stretches of a window begin: `[z][y]`, the window's first voxel being `first`.
+fn window_starts(
+    input: &Activations,
+    n: usize,
+    [z, y, x]: [usize; 3],
+    [sz, sy]: [usize; 2],
+) -> [usize; MOST_STRETCHES] {
+    let mut starts = [0; MOST_STRETCHES];
+    for (i, start) in starts[..sz * sy].iter_mut().enumerate() {
+        *start = input.offset(n, [z + i / sy, y + i % sy, x]);
+    }
+    starts
+}
+
+/// `[cout / 32][z][y][x][cin][32]`
+fn pack(cout: usize, cin: usize, size: [usize; 3], weight: impl Fn(Element) -> f32) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(cout * cin * size.iter().product::<usize>());
+    for block in (0..cout).step_by(BLOCK) {
+        for z in 0..size[0] {
+            for y in 0..size[1] {
+                for x in 0..size[2] {
+                    for i in 0..cin {
+                        packed.extend((block..block + BLOCK).map(|o| weight((o, i, [z, y, x]))));
+                    }
+                }
+            }
+        }
+    }
+    packed
+}

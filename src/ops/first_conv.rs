@@ -1,0 +1,103 @@
+//! The network's first two convolutions as one.
+//!
+//! Between conv1 (1x1x1, 1 -> 16) and conv2 (3x3x3, 16 -> 32) stands no non-linearity, so that conv2(conv1(x)) is
+//! one 3x3x3 convolution of two channels: the voxel x, and a constant 1 that carries conv1's bias and is zero
+//! in the padding. 1,728 multiply-adds a voxel instead of 13,840.
+//!
+//! `w[o][0][k] = sum_m w2[o][m][k] w1[m]`, `w[o][1][k] = sum_m w2[o][m][k] b1[m]`; the gradients of both
+//! convolutions follow from that of the folded kernel by the chain rule.
+use ndarray::ArrayView3;
+
+use super::activations::Activations;
+use super::correlation::{Correlation, weight_gradient};
+
+/// Channels between the two convolutions.
+pub const MIDDLE: usize = 16;
+/// Channels that come out.
+pub const COUT: usize = 32;
+/// Positions in the kernel.
+const POSITIONS: usize = 27;
+/// The voxel, and the constant 1.
+const CIN: usize = 2;
+
+/// The parameters of both convolutions, PyTorch's order.
+#[derive(Clone, Copy)]
+pub struct FirstConv<'a> {
+    /// conv1.weight `[16]`
+    pub weight1: &'a [f32],
+    /// conv1.bias `[16]`
+    pub bias1: &'a [f32],
+    /// conv2.weight `[32][16][27]`
+    pub weight2: &'a [f32],
+    /// conv2.bias `[32]`
+    pub bias2: &'a [f32],
+}
+
+/// Gradients to the parameters of [`FirstConv`], the biases of conv2 excepted.
+pub struct Gradients {
+    /// conv1.weight `[16]`
+    pub weight1: Vec<f32>,
+    /// conv1.bias `[16]`
+    pub bias1: Vec<f32>,
+    /// conv2.weight `[32][16][27]`
+    pub weight2: Vec<f32>,
+}
+
+/// Voxels with their constant channel, as [`FirstConv::forward`] takes them.
+pub fn input(batch: &[ArrayView3<f32>]) -> Activations {
+    let shape = batch.first().map_or([0; 3], |volume| volume.dim().into());
+    let mut activations = Activations::zeros(batch.len(), shape, CIN);
+    activations.par_rows_mut(
+        || (),
+        |(), at, row| {
+            let voxels = batch[at.n].slice(ndarray::s![at.z, at.y, ..]);
+            for (pair, voxel) in row.chunks_exact_mut(CIN).zip(voxels) {
+                pair.copy_from_slice(&[*voxel, 1.0]);
+            }
+        },
+    );
+    activations
+}
+
+impl FirstConv<'_> {
+    /// The folded convolution, packed to be run on [`input`].
+    pub fn forward(&self) -> Correlation {
+        Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, [z, y, x])| {
+            let first = if i == 0 { self.weight1 } else { self.bias1 };
+            let k = (z * 3 + y) * 3 + x;
+            // In f64, so that folding costs no accuracy.
+            let products = (0..MIDDLE).map(|m| f64::from(self.second(o, m, k)) * f64::from(first[m]));
+            products.sum::<f64>() as f32
+        })
+    }
+
+    /// Gradients from `dy`, the gradient to the output of conv2.
+    pub fn backward_weights(&self, x: &Activations, dy: &Activations) -> Gradients {
+        let folded = weight_gradient(x, [3, 1], dy);
+        let d = |o: usize, i: usize, k: usize| folded[(k * CIN + i) * COUT + o];
+        let mut gradients = Gradients {
+            weight1: vec![0.0; MIDDLE],
+            bias1: vec![0.0; MIDDLE],
+            weight2: vec![0.0; self.weight2.len()],
+        };
+        for m in 0..MIDDLE {
+            let (mut dweight, mut dbias) = (0.0, 0.0);
+            for o in 0..COUT {
+                for k in 0..POSITIONS {
+                    let second = f64::from(self.second(o, m, k));
+                    dweight += second * f64::from(d(o, 0, k));
+                    dbias += second * f64::from(d(o, 1, k));
+                    gradients.weight2[(o * MIDDLE + m) * POSITIONS + k] =
+                        d(o, 0, k) * self.weight1[m] + d(o, 1, k) * self.bias1[m];
+                }
+            }
+            gradients.weight1[m] = dweight as f32;
+            gradients.bias1[m] = dbias as f32;
+        }
+        gradients
+    }
+
+    fn second(&self, o: usize, m: usize, k: usize) -> f32 {
+        self.weight2[(o * MIDDLE + m) * POSITIONS + k]
+    }
+}
