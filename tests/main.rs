@@ -1,4 +1,5 @@
 //! All integration tests in one binary.
+mod augment;
 mod cells;
 mod cli;
 mod compare;

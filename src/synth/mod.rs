@@ -18,19 +18,14 @@ use crate::volume::{Shape, Spacing};
 
 /// A synthetic volume and its truth.
 pub struct Sample {
-    /// Grey values, up to 255 where `parameters.stain.bits` is 8.
-    pub raw: Array3<u16>,
+    /// Grey values: whole numbers up to 255 or 65535, as `parameters.stain.bits` says.
+    pub raw: Array3<f32>,
     /// The cells, 1, 2, ...; 0 is background.
     pub labels: Array3<u32>,
+    /// Voxel size.
+    pub spacing: Spacing,
     /// What the volume was made from, besides the seed.
     pub parameters: Parameters,
-}
-
-impl Sample {
-    /// Voxel size, x and y being 0.2 micrometres.
-    pub fn spacing(&self) -> Spacing {
-        spacing(&self.parameters.tissue)
-    }
 }
 
 /// Voxel size of a grown tissue, x and y being 0.2 micrometres.
@@ -41,12 +36,13 @@ pub fn spacing(tissue: &TissueParameters) -> Spacing {
 
 /// Grows and renders a tissue.
 pub fn sample_with(parameters: Parameters, shape: Shape, seed: u64) -> Sample {
+    let spacing = spacing(&parameters.tissue);
     let labels = grow(&parameters.tissue, shape, seed);
-    let raw = render(&labels, &parameters.stain, spacing(&parameters.tissue), seed);
-    Sample { raw, labels, parameters }
+    let raw = render(&labels, &parameters.stain, spacing, seed);
+    Sample { raw, labels, spacing, parameters }
 }
 
-/// A random tissue under a random stain.
+/// A random tissue under a random stain: what the shipped model learns from.
 pub fn sample(seed: u64, shape: Shape) -> Sample {
     sample_with(Parameters::random(&mut random::stream(seed, 0)), shape, seed)
 }

@@ -1,2 +1,3 @@
 //! Training of 3DCellSegNet.
+pub mod augment;
 pub mod masks;

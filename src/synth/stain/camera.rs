@@ -7,7 +7,7 @@ use crate::synth::field::gaussian_blur;
 use crate::synth::random;
 
 /// Grey values of the light.
-pub(super) fn expose(scene: &Scene, light: Array3<f32>) -> Array3<u16> {
+pub(super) fn expose(scene: &Scene, light: Array3<f32>) -> Array3<f32> {
     let stain = scene.stain;
     let step = stain.plane_step.max(1.0);
     let mut image = if step > 1.0 { respaced(&light, step) } else { light };
@@ -16,7 +16,8 @@ pub(super) fn expose(scene: &Scene, light: Array3<f32>) -> Array3<u16> {
         image = interpolated(&image, step, scene.shape()[0]);
     }
     gaussian_blur(&mut image, [0.5, 1.0, 1.0].map(|a| a * stain.smoothing), 3.0);
-    quantise(scene, &image)
+    quantise(scene, &mut image);
+    image
 }
 
 /// Planes at multiples of `step`, the last one beyond the end included.
@@ -64,17 +65,15 @@ fn add_noise(scene: &Scene, image: &mut Array3<f32>) {
 }
 
 /// Maps brightness to grey values: `saturation` of the voxels end at the top of the range.
-fn quantise(scene: &Scene, image: &Array3<f32>) -> Array3<u16> {
+fn quantise(scene: &Scene, image: &mut Array3<f32>) {
     let stain = scene.stain;
     let range = if stain.bits <= 8 { 255.0 } else { 65_535.0 };
     let top = bright_level(image, stain.saturation).max(1e-3);
-    let mut grey = Array3::zeros(image.dim());
-    ndarray::Zip::from(&mut grey).and(image).par_for_each(|grey, &light| {
+    image.par_mapv_inplace(|light| {
         let linear = (light / top).clamp(0.0, 1.0);
         let shown = stain.offset + (1.0 - stain.offset) * libm::powf(linear, stain.gamma);
-        *grey = (range * shown.clamp(0.0, 1.0)).round() as u16;
+        (range * shown.clamp(0.0, 1.0)).round()
     });
-    grey
 }
 
 /// The brightness that the given share of the voxels exceeds, from every seventh voxel.

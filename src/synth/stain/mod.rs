@@ -41,9 +41,9 @@ impl Scene<'_> {
     }
 }
 
-/// Renders a label volume (0 is background) with voxels of the given size: grey values up to 255 or 65535,
-/// as `stain.bits` says. The result depends on the arguments alone, not on the number of threads.
-pub fn render(labels: &Array3<u32>, stain: &StainParameters, spacing: Spacing, seed: u64) -> Array3<u16> {
+/// Renders a label volume (0 is background) with voxels of the given size: grey values, whole numbers up to 255
+/// or 65535 as `stain.bits` says. The result depends on the arguments alone, not on the number of threads.
+pub fn render(labels: &Array3<u32>, stain: &StainParameters, spacing: Spacing, seed: u64) -> Array3<f32> {
     let anisotropy = (spacing.0[0] / spacing.0[2]) as f32;
     let scene = Scene { labels, stain, anisotropy, seed };
     let walls = walls::draw(&scene);
