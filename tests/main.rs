@@ -1,6 +1,7 @@
 //! All integration tests in one binary.
 mod augment;
 mod cells;
+mod checkpoints;
 mod cli;
 mod compare;
 mod files;

@@ -10,13 +10,13 @@ mod pickle;
 pub mod safetensors;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use crate::io::aside;
 use crate::network::layout::{self, Parameter};
 
 pub use metadata::Metadata;
@@ -93,9 +93,7 @@ impl Weights {
     /// # Errors
     /// Where the file cannot be written, or a value is too large for `precision`.
     pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = safetensors::encode(self, precision)?;
-        write_aside(path, &bytes).map_err(|e| Error::io(path, e))
+        aside::write(path.as_ref(), &safetensors::encode(self, precision)?)
     }
 
     /// Weights before training, as PyTorch initialises this network: convolutions and their biases uniform in
@@ -139,22 +137,6 @@ fn kernel_bound(parameter: &Parameter) -> Option<f32> {
 /// Uniform in [-bound, bound).
 fn uniform(rng: &mut impl Rng, bound: f32) -> f32 {
     bound * (2.0 * rng.random::<f32>() - 1.0)
-}
-
-/// Writes beside `path` and renames, so that no reader meets half a file.
-fn write_aside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // A model is an ordinary file: readable as the user's umask says.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }
 
 /// Puts the tensors that a file offers into the flat order, after checking that they are this network's.

@@ -1,113 +1,7 @@
-//! A pickle interpreter that understands state dicts and nothing else.
-//!
-//! A pickle is a program for a stack machine that may call any Python function. Here only the handful of
-//! functions that `torch.save` needs for tensors exist, and they build plain data: a file cannot run code.
-//! Anything else is an error that names it. Objects live in one flat heap and refer to each other by index, so
-//! that memory is linear in the length of the pickle and no nesting is too deep.
-//! Source: CPython's `pickletools.py` and PyTorch's `torch/serialization.py`, protocol 2.
+//! The stack machine that a pickle is a program for.
 use std::collections::HashMap;
 
-/// What went wrong: what was found in the file.
-pub type Found<T> = Result<T, String>;
-
-/// Index of an object in the heap.
-pub type Id = usize;
-
-/// Type of the values of a storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// 16-bit floats of Google's kind.
-    BFloat16,
-    /// IEEE 16-bit floats.
-    Half,
-    /// IEEE 32-bit floats.
-    Float,
-    /// IEEE 64-bit floats.
-    Double,
-    /// Integers and truth values, by PyTorch's name of the storage: never weights.
-    Other(&'static str),
-}
-
-/// A flat array in the archive.
-#[derive(Clone, Debug)]
-pub struct Storage {
-    /// Type of the values.
-    pub kind: Kind,
-    /// Name of the archive's entry below `data/`.
-    pub key: String,
-    /// Number of values.
-    pub len: usize,
-}
-
-/// A view of a storage.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    /// Where the values are.
-    pub storage: Storage,
-    /// First value's index in the storage.
-    pub offset: usize,
-    /// Extent of each axis.
-    pub shape: Vec<usize>,
-    /// Step of each axis in the storage, in values.
-    pub strides: Vec<usize>,
-}
-
-/// The functions that a state dict calls.
-#[derive(Clone, Copy, Debug)]
-enum Function {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-}
-
-/// One Python object.
-#[derive(Clone, Debug)]
-enum Object {
-    None,
-    Int(i64),
-    /// A float or truth value: never of interest, but hyperparameters may stand beside the weights.
-    Number,
-    Text(String),
-    Tuple(Vec<Id>),
-    List,
-    Dict(Vec<(Id, Id)>),
-    Kind(Kind),
-    Function(Function),
-    Storage(Storage),
-    Tensor(Tensor),
-}
-
-/// The objects of a pickle that has run.
-pub struct Pickle {
-    heap: Vec<Object>,
-    root: Id,
-}
-
-impl Pickle {
-    /// The last object, the one that was saved.
-    pub fn root(&self) -> Id {
-        self.root
-    }
-
-    /// The items of a dict whose keys are text, in file order; `None` where `id` is no dict. Other keys are left
-    /// out.
-    pub fn items(&self, id: Id) -> Option<Vec<(&str, Id)>> {
-        let Object::Dict(items) = &self.heap[id] else { return None };
-        let text = |&(key, value): &(Id, Id)| match &self.heap[key] {
-            Object::Text(key) => Some((key.as_str(), value)),
-            _ => None,
-        };
-        Some(items.iter().filter_map(text).collect())
-    }
-
-    /// The tensor that `id` is.
-    pub fn tensor(&self, id: Id) -> Option<&Tensor> {
-        match &self.heap[id] {
-            Object::Tensor(tensor) => Some(tensor),
-            _ => None,
-        }
-    }
-}
+use super::{Found, Function, Id, Kind, Object, Pickle, Storage, Tensor};
 
 /// Runs a pickle.
 ///
@@ -147,19 +41,10 @@ impl Machine<'_> {
                 self.take(8)?;
                 self.push(Object::Number);
             }
-            b'K' => {
-                let value = self.byte()?;
-                self.push(Object::Int(value.into()));
-            }
-            b'M' => {
-                let value = u16::from_le_bytes(self.array()?);
-                self.push(Object::Int(value.into()));
-            }
-            b'J' => {
-                let value = i32::from_le_bytes(self.array()?);
-                self.push(Object::Int(value.into()));
-            }
-            0x8a => self.long()?,
+            b'K' => self.int(|machine| Ok(machine.byte()?.into()))?,
+            b'M' => self.int(|machine| Ok(u16::from_le_bytes(machine.array()?).into()))?,
+            b'J' => self.int(|machine| Ok(i32::from_le_bytes(machine.array()?).into()))?,
+            0x8a => self.int(Machine::long)?,
             b'X' => self.text()?,
             b'c' => self.global()?,
             b'(' => self.marks.push(self.stack.len()),
@@ -168,22 +53,10 @@ impl Machine<'_> {
                 self.push(Object::Tuple(items));
             }
             code @ 0x85..=0x87 => self.tuple(usize::from(code - 0x84))?,
-            b'q' => {
-                let key = self.byte()?;
-                self.remember(key.into())?;
-            }
-            b'r' => {
-                let key = u32::from_le_bytes(self.array()?);
-                self.remember(key)?;
-            }
-            b'h' => {
-                let key = self.byte()?;
-                self.recall(key.into())?;
-            }
-            b'j' => {
-                let key = u32::from_le_bytes(self.array()?);
-                self.recall(key)?;
-            }
+            b'q' => self.remember(|machine| Ok(machine.byte()?.into()))?,
+            b'r' => self.remember(|machine| Ok(u32::from_le_bytes(machine.array()?)))?,
+            b'h' => self.recall(|machine| Ok(machine.byte()?.into()))?,
+            b'j' => self.recall(|machine| Ok(u32::from_le_bytes(machine.array()?)))?,
             b'a' => {
                 self.pop()?;
                 self.list()?;
@@ -254,8 +127,14 @@ impl Machine<'_> {
         }
     }
 
+    fn int(&mut self, read: impl FnOnce(&mut Self) -> Found<i64>) -> Found<()> {
+        let value = read(self)?;
+        self.push(Object::Int(value));
+        Ok(())
+    }
+
     /// A long integer: a length, then as many bytes, little-endian in two's complement.
-    fn long(&mut self) -> Found<()> {
+    fn long(&mut self) -> Found<i64> {
         let len = usize::from(self.byte()?);
         let digits = self.take(len)?;
         if len > 8 {
@@ -264,8 +143,7 @@ impl Machine<'_> {
         let sign = if digits.last().is_some_and(|&top| top > 0x7f) { 0xff } else { 0 };
         let mut bytes = [sign; 8];
         bytes[..len].copy_from_slice(digits);
-        self.push(Object::Int(i64::from_le_bytes(bytes)));
-        Ok(())
+        Ok(i64::from_le_bytes(bytes))
     }
 
     fn text(&mut self) -> Found<()> {
@@ -306,14 +184,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn remember(&mut self, key: u32) -> Found<()> {
-        let id = self.pop()?;
-        self.stack.push(id);
+    fn remember(&mut self, key: impl FnOnce(&mut Self) -> Found<u32>) -> Found<()> {
+        let (key, id) = (key(self)?, self.top()?);
         self.memo.insert(key, id);
         Ok(())
     }
 
-    fn recall(&mut self, key: u32) -> Found<()> {
+    fn recall(&mut self, key: impl FnOnce(&mut Self) -> Found<u32>) -> Found<()> {
+        let key = key(self)?;
         self.stack.push(*self.memo.get(&key).ok_or("a pickle that recalls what it never stored")?);
         Ok(())
     }
