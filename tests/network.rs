@@ -24,7 +24,7 @@ fn probabilities(network: &Network, block: ArrayView3<f32>) -> Array4<f32> {
     found
 }
 
-/// Bound on the difference from PyTorch in f32; the worst seen is 6e-7.
+/// Bound on the difference from PyTorch in f32; the worst seen is 8e-7.
 const TOLERANCE: f32 = 1e-5;
 
 fn assert_like_pytorch(weights: &Weights, npz: &Path) {
