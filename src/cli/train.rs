@@ -1,12 +1,44 @@
 //! `tascan train`.
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::train::config::Config;
+use crate::train::run::{Start, train};
 
-/// Trains a network.
+/// Trains a network on pairs of raw and label volumes, or on synthetic tissue.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The parameters of the run.
+    #[arg(long, value_name = "RUN.TOML")]
+    config: PathBuf,
+    /// Begin with this model (safetensors or PyTorch checkpoint) instead of random weights.
+    #[arg(long, value_name = "MODEL")]
+    init: Option<PathBuf>,
+    /// Go on from the checkpoint in the output folder; without one, begin.
+    #[arg(long)]
+    resume: bool,
+    /// Folder of everything that the run writes, instead of the configuration's.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Steps to train, instead of the configuration's.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Threads to compute with. Default: one for each core.
+    #[arg(long)]
+    threads: Option<usize>,
+}
 
-pub(super) fn run(_args: Args) -> Result<ExitCode> {
+pub(super) fn run(args: Args) -> Result<ExitCode> {
+    if let Some(threads) = args.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|e| Error::invalid(format!("{threads} threads: {e}")))?;
+    }
+    let mut config = Config::read(&args.config)?;
+    config.output = args.output.unwrap_or(config.output);
+    config.steps = args.steps.unwrap_or(config.steps);
+    let start = if args.resume { Start::Resume(args.init) } else { Start::Fresh(args.init) };
+    let model = train(&config, &start)?;
+    println!("{}", model.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -240,6 +240,11 @@ impl Orientation {
         source
     }
 
+    /// The shape of a cuboid of `shape` once turned.
+    pub fn turned_shape(&self, shape: Shape) -> Shape {
+        self.order.map(|old| shape[old])
+    }
+
     /// Turns an array; the result is in the standard layout.
     pub fn turn<T: Clone>(&self, array: ArrayView3<T>) -> Array3<T> {
         let mut turned = array.permuted_axes(self.order);

@@ -1,0 +1,187 @@
+//! Volumes to learn from, as the network needs them: normalised grey values, classes and weights.
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::{Array3, Zip};
+use rayon::prelude::*;
+
+use super::config::{Config, Pair, Synthetic};
+use super::masks::{Masks, Targets};
+use crate::error::{Error, Result};
+use crate::intensity::Normalization;
+use crate::io::{self, Role};
+use crate::synth;
+use crate::volume::{Shape, Spacing};
+
+/// A volume with its truth; all arrays z, y, x.
+pub struct Volume {
+    /// Normalised grey values.
+    pub raw: Array3<f32>,
+    /// The true cells.
+    pub labels: Array3<u32>,
+    /// Classes and weights.
+    pub targets: Targets,
+    /// Voxel size, where it is known.
+    pub spacing: Option<Spacing>,
+}
+
+impl Volume {
+    /// Whether voxels are known to be cubes.
+    pub fn is_isotropic(&self) -> bool {
+        self.spacing
+            .is_some_and(|Spacing([z, y, x])| (z / x - 1.0).abs() < 0.05 && (y / x - 1.0).abs() < 0.05)
+    }
+}
+
+/// How volumes are prepared.
+#[derive(Clone)]
+pub struct Preparation {
+    normalization: Normalization,
+    masks: Masks,
+}
+
+impl Preparation {
+    /// As the run's parameters say.
+    pub fn of(config: &Config) -> Self {
+        Preparation { normalization: config.normalization, masks: config.masks.clone() }
+    }
+
+    /// Reads a pair of files.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, the shapes differ, the labels are none, or there is nothing to learn.
+    pub fn read(&self, pair: &Pair) -> Result<Volume> {
+        let raw = io::open(&pair.raw, Role::Raw)?;
+        let labels = io::open(&pair.labels, Role::Labels)?;
+        if raw.shape() != labels.shape() {
+            return Err(Error::format(
+                &pair.labels,
+                format!("shape {:?}", labels.shape()),
+                format!("the shape of {}, {:?}", pair.raw.display(), raw.shape()),
+            ));
+        }
+        let spacing = raw.spacing();
+        let named = |e: Error| Error::format(&pair.raw, e.to_string(), "a volume to learn from");
+        let volume = self.prepare(raw.to_f32(), labels.to_labels()?, spacing).map_err(named)?;
+        if !volume.targets.class.iter().any(|&class| class == super::masks::FOREGROUND) {
+            return Err(Error::format(&pair.labels, "no cell with an inside", "labelled cells"));
+        }
+        Ok(volume)
+    }
+
+    /// Renders the synthetic volume with this seed.
+    pub fn render(&self, seed: u64, shape: Shape) -> Result<Volume> {
+        let sample = synth::sample(seed, shape);
+        let spacing = sample.spacing;
+        self.prepare(sample.raw.mapv(f32::from), sample.labels, Some(spacing))
+            .map_err(|e| Error::invalid(format!("synthetic volume {seed} of shape {shape:?}: {e}")))
+    }
+
+    fn prepare(&self, mut raw: Array3<f32>, labels: Array3<u32>, spacing: Option<Spacing>) -> Result<Volume> {
+        let scaling = self.normalization.fit(raw.view())?;
+        Zip::from(&mut raw).par_for_each(|x| *x = scaling.apply(*x));
+        let targets = self.masks.targets(labels.view());
+        Ok(Volume { raw, labels, targets, spacing })
+    }
+}
+
+/// Where the volumes of a run come from.
+pub enum Source {
+    /// All in memory.
+    Pairs(Vec<Arc<Volume>>),
+    /// Rendered when they are first needed, kept as long as the window includes them.
+    Synthetic(Renderer),
+}
+
+impl Source {
+    /// Reads the pairs, or prepares to render.
+    pub fn open(config: &Config) -> Result<Self> {
+        let preparation = Preparation::of(config);
+        match &config.synthetic {
+            Some(synthetic) => Ok(Source::Synthetic(Renderer::new(synthetic.clone(), preparation))),
+            None => read_all(&preparation, &config.pairs).map(Source::Pairs),
+        }
+    }
+
+    /// The voxel size of the volumes, where all have the same; synthetic tissue has many.
+    pub fn spacing(&self) -> Option<Spacing> {
+        let Source::Pairs(volumes) = self else { return None };
+        let first = volumes.first()?.spacing;
+        first.filter(|_| volumes.iter().all(|volume| volume.spacing == first))
+    }
+
+    /// Numbers of the volumes from which the `draw`-th cuboid of the run (from 0) is drawn.
+    pub fn choice(&self, draw: u64) -> Range<u64> {
+        match self {
+            Source::Pairs(volumes) => 0..volumes.len() as u64,
+            Source::Synthetic(renderer) => renderer.window(draw),
+        }
+    }
+
+    /// The volumes of these numbers.
+    pub fn take(&mut self, numbers: &[u64]) -> Result<Vec<Arc<Volume>>> {
+        match self {
+            Source::Pairs(volumes) => Ok(numbers.iter().map(|&i| volumes[i as usize].clone()).collect()),
+            Source::Synthetic(renderer) => renderer.take(numbers),
+        }
+    }
+
+    /// Forgets volumes that no cuboid from the `draw`-th on is drawn from.
+    pub fn forget_before(&mut self, draw: u64) {
+        if let Source::Synthetic(renderer) = self {
+            renderer.forget_before(draw);
+        }
+    }
+}
+
+/// Reads pairs in their order.
+pub fn read_all(preparation: &Preparation, pairs: &[Pair]) -> Result<Vec<Arc<Volume>>> {
+    pairs.iter().map(|pair| preparation.read(pair).map(Arc::new)).collect()
+}
+
+/// Renders synthetic volumes and keeps those that are still in use.
+pub struct Renderer {
+    synthetic: Synthetic,
+    preparation: Preparation,
+    kept: HashMap<u64, Arc<Volume>>,
+}
+
+impl Renderer {
+    fn new(synthetic: Synthetic, preparation: Preparation) -> Self {
+        Renderer { synthetic, preparation, kept: HashMap::new() }
+    }
+
+    /// The window moves on by one volume every `uses` cuboids.
+    fn window(&self, draw: u64) -> Range<u64> {
+        let first = draw / self.synthetic.uses;
+        first..first + self.synthetic.window
+    }
+
+    /// Number `i` beyond `count` is the same volume as `i - count`.
+    fn seed(&self, number: u64) -> u64 {
+        let number = if self.synthetic.count > 0 { number % self.synthetic.count } else { number };
+        self.synthetic.seed.wrapping_add(number)
+    }
+
+    fn take(&mut self, numbers: &[u64]) -> Result<Vec<Arc<Volume>>> {
+        let wanted: Vec<u64> = numbers.iter().map(|&number| self.seed(number)).collect();
+        let mut missing: Vec<u64> =
+            wanted.iter().copied().filter(|seed| !self.kept.contains_key(seed)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let render = |&seed: &u64| {
+            self.preparation.render(seed, self.synthetic.shape).map(|volume| (seed, Arc::new(volume)))
+        };
+        let rendered: Vec<_> = missing.par_iter().map(render).collect::<Result<_>>()?;
+        self.kept.extend(rendered);
+        Ok(wanted.iter().map(|seed| self.kept[seed].clone()).collect())
+    }
+
+    /// Forgets volumes that no cuboid from the `draw`-th on is drawn from.
+    fn forget_before(&mut self, draw: u64) {
+        let first = self.window(draw);
+        let used: Vec<u64> = first.map(|number| self.seed(number)).collect();
+        self.kept.retain(|seed, _| used.contains(seed));
+    }
+}
