@@ -19,8 +19,11 @@ fn weight(conv: &ConvTranspose3d) -> Vec<f32> {
     noise(conv.cin * conv.cout * 64, 2).into_iter().map(|w| 0.05 * w).collect()
 }
 
-/// Every input voxel, kernel position and the output voxel that they reach inside the crop.
-fn reaches(coarse: &Activations, shape: [usize; 3]) -> Vec<(usize, [isize; 3], [usize; 3], [isize; 3])> {
+/// A volume, an input voxel, a kernel position, and the output voxel that they reach.
+type Reach = (usize, [isize; 3], [usize; 3], [isize; 3]);
+
+/// All that lies inside the crop.
+fn reaches(coarse: &Activations, shape: [usize; 3]) -> Vec<Reach> {
     let mut found = Vec::new();
     for (n, from) in voxels(coarse.n, coarse.shape) {
         for k in positions(4) {
