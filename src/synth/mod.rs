@@ -42,9 +42,38 @@ pub fn sample_with(parameters: Parameters, shape: Shape, seed: u64) -> Sample {
     Sample { raw, labels, spacing, parameters }
 }
 
+/// Draws of parameters until the tissue takes up enough of the volume.
+const DRAWS: u64 = 20;
+/// Share of the volume that is enough, in at least [`ENOUGH_CELLS`] cells.
+const ENOUGH_TISSUE: f64 = 0.15;
+const ENOUGH_CELLS: u32 = 4;
+
 /// A random tissue under a random stain: what the shipped model learns from.
+///
+/// Draws again where hardly any tissue lies in the volume; in a tiny volume the last draw stands.
 pub fn sample(seed: u64, shape: Shape) -> Sample {
-    sample_with(Parameters::random(&mut random::stream(seed, 0)), shape, seed)
+    let (mut parameters, mut labels);
+    let mut draw = 0;
+    loop {
+        parameters = Parameters::random(&mut random::stream(seed, FIRST_DRAW + draw));
+        labels = grow(&parameters.tissue, shape, seed);
+        draw += 1;
+        if draw == DRAWS || is_enough(&labels) {
+            break;
+        }
+    }
+    let spacing = spacing(&parameters.tissue);
+    let raw = render(&labels, &parameters.stain, spacing, seed);
+    Sample { raw, labels, spacing, parameters }
+}
+
+/// Stream of the first draw of parameters, far from the streams of the stages.
+const FIRST_DRAW: u64 = 1000;
+
+fn is_enough(labels: &Array3<u32>) -> bool {
+    let tissue = labels.iter().filter(|&&label| label != 0).count();
+    let cells = labels.iter().max().copied().unwrap_or(0);
+    tissue as f64 >= ENOUGH_TISSUE * labels.len() as f64 && cells >= ENOUGH_CELLS
 }
 
 /// The tissue of the demonstration: 96 x 160 x 160, some 150 cells.

@@ -135,11 +135,11 @@ impl TissueParameters {
     /// blastomeres of an embryo, sheets of flat or columnar cells.
     pub fn random(rng: &mut impl Rng) -> Self {
         let common = Self::random_common(rng);
-        match rng.next_u32() % 10 {
-            0..3 => common.compact(rng),
-            3..5 => common.files(rng),
-            5..7 => common.layered(rng),
-            7..9 => common.embryo(rng),
+        match rng.next_u32() % 12 {
+            0..4 => common,
+            4..6 => common.files(rng),
+            6..8 => common.layered(rng),
+            8..11 => common.embryo(rng),
             _ => common.sheet(rng),
         }
     }
@@ -149,7 +149,7 @@ impl TissueParameters {
         let mixed = chance(rng, 0.2);
         TissueParameters {
             anisotropy,
-            diameter: log_uniform(rng, 11.0, 44.0).max(7.0 * anisotropy),
+            diameter: log_uniform(rng, 12.0, 50.0).max(7.0 * anisotropy),
             spread: uniform(rng, 0.0, 0.25),
             gradient: uniform(rng, 0.0, 0.3),
             small_share: if mixed { uniform(rng, 0.1, 0.6) } else { 0.0 },
@@ -173,10 +173,6 @@ impl TissueParameters {
             outline_axis: direction(rng),
             outline_roughness: uniform(rng, 0.0, 0.8),
         }
-    }
-
-    fn compact(self, _rng: &mut impl Rng) -> Self {
-        self
     }
 
     fn files(self, rng: &mut impl Rng) -> Self {
@@ -236,6 +232,8 @@ impl TissueParameters {
 pub struct StainParameters {
     /// Thickness of the walls.
     pub thickness: f32,
+    /// The thinnest walls are this share thinner than `thickness`, the thickest as much thicker.
+    pub thickness_spread: f32,
     /// Distance between the two membranes of a wall; 0: a single one.
     pub separation: f32,
     /// Standard deviation of the logarithm of the brightness from wall to wall.
@@ -315,6 +313,7 @@ impl Default for StainParameters {
     fn default() -> Self {
         StainParameters {
             thickness: 1.5,
+            thickness_spread: 0.3,
             separation: 0.0,
             wall_spread: 0.25,
             mottle: 0.25,
@@ -377,7 +376,8 @@ impl StainParameters {
     }
 
     fn random_walls(&mut self, rng: &mut impl Rng) {
-        self.thickness = log_uniform(rng, 0.7, 5.0);
+        self.thickness = log_uniform(rng, 0.7, 7.0);
+        self.thickness_spread = uniform(rng, 0.0, 0.7);
         self.separation = if chance(rng, 0.06) { uniform(rng, 2.0, 4.0) } else { 0.0 };
         self.wall_spread = uniform(rng, 0.05, 0.5);
         self.mottle = uniform(rng, 0.05, 0.5);
@@ -403,7 +403,7 @@ impl StainParameters {
     }
 
     fn random_light(&mut self, rng: &mut impl Rng) {
-        self.blur = log_uniform(rng, 0.6, 2.4);
+        self.blur = log_uniform(rng, 0.6, 3.0);
         self.axial = uniform(rng, 1.0, 4.0);
         self.defocus = if chance(rng, 0.5) { uniform(rng, 0.0, 0.6) } else { 0.0 };
         self.scatter = if chance(rng, 0.6) { uniform(rng, 0.0, 0.35) } else { 0.0 };
@@ -414,11 +414,12 @@ impl StainParameters {
     }
 
     fn random_camera(&mut self, rng: &mut impl Rng) {
-        self.photons = log_uniform(rng, 6.0, 600.0);
-        self.noise = log_uniform(rng, 0.002, 0.08);
+        self.smoothing = if chance(rng, 0.6) { uniform(rng, 0.3, 1.5) } else { 0.0 };
+        // Smoothing by s averages some 4 pi s^2 voxels: a smoothed image may have been noisier.
+        self.photons = log_uniform(rng, 12.0, 1000.0) / (1.0 + 2.0 * self.smoothing * self.smoothing);
+        self.noise = log_uniform(rng, 0.001, 0.07);
         self.flicker = if chance(rng, 0.3) { uniform(rng, 0.0, 0.12) } else { 0.0 };
         self.plane_step = if chance(rng, 0.3) { uniform(rng, 1.2, 2.6) } else { 1.0 };
-        self.smoothing = if chance(rng, 0.5) { uniform(rng, 0.3, 1.2) } else { 0.0 };
         self.offset = uniform(rng, -0.15, 0.12);
         self.saturation = log_uniform(rng, 0.0005, 0.08);
         self.gamma = log_uniform(rng, 0.6, 1.3);

@@ -2,6 +2,7 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis, s};
 
+use super::walls::Walls;
 use super::{Scene, streams};
 use crate::synth::field::{ZipParallel, gaussian_blur, noise_octaves};
 
@@ -11,21 +12,38 @@ const HALO: f32 = 14.0;
 const COARSE: usize = 4;
 
 /// The image of walls and cell interiors, the brightness of an average upright wall being 1.
-pub(super) fn image(scene: &Scene, mut walls: Array3<f32>, interior: Array3<f32>) -> Array3<f32> {
+pub(super) fn image(scene: &Scene, walls: Walls, interior: Array3<f32>) -> Array3<f32> {
     let stain = scene.stain;
-    // A wall of thickness t has the variance t^2 / 12 across.
-    let own = stain.thickness * stain.thickness / 12.0;
-    let across = (own + stain.blur * stain.blur).sqrt();
-    let along = (own + stain.blur * stain.blur * stain.axial * stain.axial).sqrt() / scene.anisotropy;
-    let peak = across * libm::sqrtf(std::f32::consts::TAU);
-    walls.par_iter_mut_with(&interior, |wall, inside| peak * wall + inside);
-    let mut light = walls;
+    let mut light = sheets(scene, walls.thick, 1.0 + stain.thickness_spread);
+    let thin = sheets(scene, walls.thin, 1.0 - stain.thickness_spread);
+    light.par_iter_mut_with(&thin, |a, b| a + b);
+    let mut interior = interior;
+    gaussian_blur(&mut interior, spread(scene, 0.0), 3.0);
+    light.par_iter_mut_with(&interior, |a, b| a + b);
     make_uneven(scene, &mut light);
-    gaussian_blur(&mut light, [along.max(0.35), across, across], 3.0);
-    defocus(scene, &mut light, [along, across, across]);
+    defocus(scene, &mut light);
     scatter(scene, &mut light);
     attenuate(scene, &mut light);
     light
+}
+
+/// Standard deviations, in voxels, of the image of a sheet of the given thickness t, whose own variance across is
+/// t^2 / 12.
+fn spread(scene: &Scene, thickness: f32) -> [f32; 3] {
+    let own = thickness * thickness / 12.0;
+    let blur = scene.stain.blur;
+    let across = (own + blur * blur).sqrt();
+    let along = (own + blur * blur * scene.stain.axial * scene.stain.axial).sqrt() / scene.anisotropy;
+    [along.max(0.35), across, across]
+}
+
+/// The image of walls, the stain scaled so that an upright one shines with its brightness.
+fn sheets(scene: &Scene, mut walls: Array3<f32>, relative: f32) -> Array3<f32> {
+    let sigma = spread(scene, relative.max(0.0) * scene.stain.thickness);
+    let peak = sigma[2] * libm::sqrtf(std::f32::consts::TAU);
+    walls.par_mapv_inplace(|wall| peak * wall);
+    gaussian_blur(&mut walls, sigma, 3.0);
+    walls
 }
 
 fn make_uneven(scene: &Scene, light: &mut Array3<f32>) {
@@ -38,14 +56,14 @@ fn make_uneven(scene: &Scene, light: &mut Array3<f32>) {
 }
 
 /// Mixes in a blurred image, more and more towards the side from which less light comes.
-fn defocus(scene: &Scene, light: &mut Array3<f32>, sigma: [f32; 3]) {
+fn defocus(scene: &Scene, light: &mut Array3<f32>) {
     let stain = scene.stain;
     if stain.defocus <= 0.0 {
         return;
     }
     let mut blurred = light.clone();
     // With what the light has already been through: 3 sd in all.
-    gaussian_blur(&mut blurred, sigma.map(|s| 2.83 * s.max(0.3)), 2.5);
+    gaussian_blur(&mut blurred, spread(scene, 0.0).map(|s| 2.83 * s.max(0.3)), 2.5);
     let planes = light.dim().0 as f32;
     light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
         let depth = (z as f32 + 0.5) / planes;

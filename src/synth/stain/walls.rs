@@ -9,54 +9,49 @@ use crate::synth::random::{draws, mix};
 /// Brightness that is left of invisible walls and holes.
 const LEFT_OVER: f32 = 0.06;
 
-/// Stain in each voxel; a sheet of average brightness holds 1 a pixel of its area and pixel of depth.
-pub(super) fn draw(scene: &Scene) -> Array3<f32> {
-    let mut faces = faces(scene);
-    straighten(scene, &mut faces);
-    let mut walls = faces.density();
-    let mottle = mottle(scene);
-    walls.par_iter_mut_with(&mottle, |wall, m| wall * m);
-    walls
+/// The thinnest and the thickest walls; all others are mixtures.
+pub(super) struct Walls {
+    pub(super) thin: Array3<f32>,
+    pub(super) thick: Array3<f32>,
 }
 
-/// Area of walls in each voxel by direction, weighted with their brightness.
-struct Faces {
-    /// Across z, y and x.
-    area: [Array3<f32>; 3],
-    /// Area over the sum of `area`: below 1 where a slanting wall is drawn as steps.
-    slant: Option<Array3<f32>>,
-}
-
-impl Faces {
-    fn density(self) -> Array3<f32> {
-        let [mut sum, y, x] = self.area;
+/// Stain in each voxel; an upright sheet of average brightness holds 1 for each pixel of its area.
+pub(super) fn draw(scene: &Scene) -> Walls {
+    let owners = if scene.stain.separation > 0.0 { shrunk(scene) } else { scene.labels.clone() };
+    let mut factor = mottle(scene);
+    factor.par_iter_mut_with(&slant(scene, &owners), |mottle, slant| mottle * slant);
+    let sheets = |thick: bool| {
+        let [mut sum, y, x] = faces(scene, &owners, |wall| wall.stain * wall.share(thick));
         sum.par_iter_mut_with(&y, |a, b| a + b);
         sum.par_iter_mut_with(&x, |a, b| a + b);
-        if let Some(slant) = self.slant {
-            sum.par_iter_mut_with(&slant, |a, b| a * b);
-        }
+        sum.par_iter_mut_with(&factor, |area, factor| area * factor);
         sum
-    }
+    };
+    Walls { thin: sheets(false), thick: sheets(true) }
 }
 
-fn faces(scene: &Scene) -> Faces {
-    let apart = scene.stain.separation > 0.0;
-    let owners = if apart { shrunk(scene) } else { scene.labels.clone() };
-    let area = std::array::from_fn(|axis| {
+/// Area of walls in each voxel across z, y and x, each face weighted as its wall says.
+fn faces(scene: &Scene, owners: &Array3<u32>, weight: impl Fn(Wall) -> f32 + Sync) -> [Array3<f32>; 3] {
+    std::array::from_fn(|axis| {
         let unit = if axis == 0 { 1.0 / scene.anisotropy } else { 1.0 };
         let mut area = Array3::<f32>::zeros(owners.dim());
         area.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
             for ((y, x), area) in plane.indexed_iter_mut() {
-                *area = 0.5 * unit * face_pair(scene, &owners, [z, y, x], axis);
+                *area = 0.5 * unit * face_pair(scene, owners, [z, y, x], axis, &weight);
             }
         });
         area
-    });
-    Faces { area, slant: None }
+    })
 }
 
-/// Brightness of the two faces of a voxel across one axis, zero where no wall is. The faces of the volume are none.
-fn face_pair(scene: &Scene, owners: &Array3<u32>, at: [usize; 3], axis: usize) -> f32 {
+/// Sum over the two faces of a voxel across one axis, zero where no wall is. The faces of the volume are none.
+fn face_pair(
+    scene: &Scene,
+    owners: &Array3<u32>,
+    at: [usize; 3],
+    axis: usize,
+    weight: &impl Fn(Wall) -> f32,
+) -> f32 {
     let own = owners[at];
     let (mut before, mut behind) = (at, at);
     before[axis] = at[axis].wrapping_sub(1);
@@ -65,19 +60,36 @@ fn face_pair(scene: &Scene, owners: &Array3<u32>, at: [usize; 3], axis: usize) -
         .into_iter()
         .filter_map(|other| owners.get(other))
         .filter(|&&other| other != own)
-        .map(|&other| brightness(scene, own, other))
+        .map(|&other| weight(Wall::between(scene, own, other)))
         .sum()
 }
 
-/// Brightness of the wall between two cells.
-fn brightness(scene: &Scene, a: u32, b: u32) -> f32 {
-    let stain = scene.stain;
-    let (normal, uniform) = draws(mix(scene.seed, a, b));
-    if a == 0 || b == 0 {
-        let half = if stain.separation > 0.0 { 0.7 } else { stain.outer };
-        return half * libm::expf(0.5 * stain.wall_spread * normal);
+/// How the wall between two cells is stained.
+struct Wall {
+    stain: f32,
+    /// 0: as thin as walls get, 1: as thick.
+    thickness: f32,
+}
+
+impl Wall {
+    fn between(scene: &Scene, a: u32, b: u32) -> Self {
+        let stain = scene.stain;
+        let (normal, uniform) = draws(mix(scene.seed, a, b));
+        let (_, thickness) = draws(mix(!scene.seed, a, b));
+        let brightness = if a == 0 || b == 0 {
+            let half = if stain.separation > 0.0 { 0.7 } else { stain.outer };
+            half * libm::expf(0.5 * stain.wall_spread * normal)
+        } else if uniform < stain.missing {
+            LEFT_OVER
+        } else {
+            libm::expf(stain.wall_spread * normal)
+        };
+        Wall { stain: brightness, thickness }
     }
-    if uniform < stain.missing { LEFT_OVER } else { libm::expf(stain.wall_spread * normal) }
+
+    fn share(&self, thick: bool) -> f32 {
+        if thick { self.thickness } else { 1.0 - self.thickness }
+    }
 }
 
 /// Labels with a gap of about `separation` pixels between the cells, along y and x.
@@ -99,18 +111,18 @@ fn shrunk(scene: &Scene) -> Array3<u32> {
     out
 }
 
-/// Corrects the area of slanting walls: that of the steps is |n|_1 times theirs, n the normal, found from the
-/// areas by direction around each voxel.
-fn straighten(scene: &Scene, faces: &mut Faces) {
-    let mut smooth = faces.area.clone();
+/// True area over that of the steps as which a slanting wall is drawn: 1 / |n|_1, n the wall's normal, found from
+/// the areas by direction around each voxel.
+fn slant(scene: &Scene, owners: &Array3<u32>) -> Array3<f32> {
+    let mut smooth = faces(scene, owners, |_| 1.0);
     for area in &mut smooth {
         gaussian_blur(area, scene.voxels(1.5).map(|s| s.max(0.8)), 2.0);
     }
     let [z, y, x] = smooth;
-    faces.slant = Some(ndarray::Zip::from(&z).and(&y).and(&x).par_map_collect(|&z, &y, &x| {
+    ndarray::Zip::from(&z).and(&y).and(&x).par_map_collect(|&z, &y, &x| {
         let sum = z + y + x;
         if sum > 1e-6 { (z * z + y * y + x * x).sqrt() / sum } else { 1.0 }
-    }));
+    })
 }
 
 /// Brightness along the walls, holes included.
