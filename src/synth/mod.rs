@@ -1,6 +1,7 @@
 //! Synthetic tissue: curved cells, rendered as a membrane stain, with their truth.
 mod connected;
 pub mod field;
+pub mod manifest;
 mod outline;
 pub mod parameters;
 pub(crate) mod random;
@@ -36,10 +37,17 @@ pub fn spacing(tissue: &TissueParameters) -> Spacing {
 
 /// Grows and renders a tissue.
 pub fn sample_with(parameters: Parameters, shape: Shape, seed: u64) -> Sample {
-    let spacing = spacing(&parameters.tissue);
     let labels = grow(&parameters.tissue, shape, seed);
-    let raw = render(&labels, &parameters.stain, spacing, seed);
-    Sample { raw, labels, spacing, parameters }
+    finish(parameters, labels, seed)
+}
+
+/// The diameter at which about `count` cells fill a volume of this shape, by measuring a thinned grid of voxels.
+pub fn diameter_for(tissue: &TissueParameters, shape: Shape, count: u32) -> f32 {
+    let outline = outline::Outline::new(tissue, shape);
+    let inside = outline.share_inside(shape, tissue.anisotropy).max(0.01);
+    let volume = inside * shape.iter().product::<usize>() as f32 * tissue.anisotropy;
+    let pieces = count.max(1) as f32 / (1.0 + tissue.division);
+    libm::cbrtf(volume / pieces / std::f32::consts::FRAC_PI_6)
 }
 
 /// Draws of parameters until the tissue takes up enough of the volume.
@@ -49,19 +57,28 @@ const ENOUGH_TISSUE: f64 = 0.15;
 const ENOUGH_CELLS: u32 = 4;
 
 /// A random tissue under a random stain: what the shipped model learns from.
+pub fn sample(seed: u64, shape: Shape) -> Sample {
+    let (parameters, labels) = draw(seed, shape);
+    finish(parameters, labels, seed)
+}
+
+/// Random parameters and the tissue grown from them.
 ///
 /// Draws again where hardly any tissue lies in the volume; in a tiny volume the last draw stands.
-pub fn sample(seed: u64, shape: Shape) -> Sample {
-    let (mut parameters, mut labels);
-    let mut draw = 0;
+pub fn draw(seed: u64, shape: Shape) -> (Parameters, Array3<u32>) {
+    let mut number = 0;
     loop {
-        parameters = Parameters::random(&mut random::stream(seed, FIRST_DRAW + draw));
-        labels = grow(&parameters.tissue, shape, seed);
-        draw += 1;
-        if draw == DRAWS || is_enough(&labels) {
-            break;
+        let parameters = Parameters::random(&mut random::stream(seed, FIRST_DRAW + number));
+        let labels = grow(&parameters.tissue, shape, seed);
+        number += 1;
+        if number == DRAWS || is_enough(&labels) {
+            return (parameters, labels);
         }
     }
+}
+
+/// Renders a tissue that was grown from these parameters.
+pub fn finish(parameters: Parameters, labels: Array3<u32>, seed: u64) -> Sample {
     let spacing = spacing(&parameters.tissue);
     let raw = render(&labels, &parameters.stain, spacing, seed);
     Sample { raw, labels, spacing, parameters }
