@@ -1,0 +1,129 @@
+//! This program as one of several that are timed in turn: the worker of `scripts/compare-pytorch`.
+//!
+//! `--peer forward|step FOLDER` reads what the comparison has put into FOLDER, then does one pass for every line
+//! on standard input and answers with its seconds and its loss. At the end of the input a forward pass leaves
+//! its probabilities as `tascan.npy`.
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ndarray::{Array3, Array4, Axis, Ix3, s};
+use tascan::Shape;
+use tascan::network::TrainingNetwork;
+use tascan::network::prediction::{Prediction, Predictor};
+use tascan::ops::adam::Adam;
+use tascan::ops::loss::{Truth, Variant, loss};
+use tascan::weights::Weights;
+
+/// The learning rate of the paper.
+const RATE: f64 = 1e-4;
+
+/// Serves and returns `true` where the arguments ask for it.
+pub fn serve() -> bool {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, flag, case, folder] = arguments.as_slice() else { return false };
+    if flag != "--peer" {
+        return false;
+    }
+    let folder = PathBuf::from(folder);
+    match case.as_str() {
+        "forward" => {
+            let mut forward = Forward::new(&folder);
+            answer(|| forward.pass());
+            forward.save(&folder);
+        }
+        "step" => {
+            let mut step = Step::new(&folder);
+            answer(|| step.pass());
+        }
+        other => panic!("no case {other}"),
+    }
+    true
+}
+
+fn answer(mut pass: impl FnMut() -> f64) {
+    for line in std::io::stdin().lock().lines() {
+        line.expect("lines of text");
+        let start = Instant::now();
+        let loss = pass();
+        println!("{} {loss}", start.elapsed().as_secs_f64());
+    }
+}
+
+/// The volumes of the comparison, `[n][z][y][x]`.
+fn array<T: ndarray_npy::ReadableElement>(folder: &Path, name: &str) -> Array4<T> {
+    ndarray_npy::read_npy(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn weights(folder: &Path) -> Weights {
+    Weights::load(folder.join("weights.pt")).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// One volume to probabilities.
+struct Forward {
+    predictor: Predictor,
+    input: Array3<f32>,
+    last: Option<Prediction>,
+}
+
+impl Forward {
+    fn new(folder: &Path) -> Self {
+        let mut predictor = Predictor::new(&weights(folder), false);
+        predictor.keep_probabilities = true;
+        let input = array::<f32>(folder, "input.npy").index_axis_move(Axis(0), 0);
+        Forward { predictor, input: input.into_dimensionality::<Ix3>().expect("one volume"), last: None }
+    }
+
+    fn pass(&mut self) -> f64 {
+        let shape: Shape = self.input.dim().into();
+        let mut read = |[z, y, x]: Shape, [nz, ny, nx]: Shape| {
+            Ok(self.input.slice(s![z..z + nz, y..y + ny, x..x + nx]).to_owned())
+        };
+        let prediction = self.predictor.predict(shape, shape, &mut read, &mut |_| {});
+        self.last = Some(prediction.unwrap_or_else(|e| panic!("{e}")));
+        0.0
+    }
+
+    fn save(&self, folder: &Path) {
+        let probabilities = self.last.as_ref().and_then(|last| last.probabilities.as_ref());
+        let path = folder.join("tascan.npy");
+        ndarray_npy::write_npy(path, probabilities.expect("a pass")).expect("a folder to write to");
+    }
+}
+
+/// A batch through the network, the loss, back, and into the weights.
+struct Step {
+    network: TrainingNetwork,
+    adam: Adam,
+    batch: Array4<f32>,
+    class: Vec<u8>,
+    weight: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Step {
+    fn new(folder: &Path) -> Self {
+        let batch = array::<f32>(folder, "input.npy");
+        Step {
+            network: TrainingNetwork::new(weights(folder)),
+            adam: Adam::new(tascan::network::layout::trainable_len()),
+            class: array(folder, "class.npy").into_raw_vec_and_offset().0,
+            weight: array(folder, "weight.npy").into_raw_vec_and_offset().0,
+            gradient: vec![0.0; 3 * batch.len()],
+            batch,
+        }
+    }
+
+    fn pass(&mut self) -> f64 {
+        let (n, z, y, x) = self.batch.dim();
+        let voxels = self.batch.as_slice().expect("standard layout");
+        let probabilities = self.network.forward(voxels, n, [z, y, x]);
+        let truth = Truth { class: &self.class, weight: &self.weight };
+        let value = loss(Variant::WeightedRatio, probabilities, truth, &mut self.gradient);
+        self.network.backward(&self.gradient);
+        let (weights, gradient) = self.network.weights_and_gradient();
+        let parameters = &mut weights.values[..gradient.len()];
+        self.adam.step(parameters, gradient, RATE);
+        value
+    }
+}
