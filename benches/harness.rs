@@ -93,7 +93,7 @@ impl Harness {
             self.roof.flops / 1e9,
             self.roof.bytes / 1e9
         );
-        println!("{:<26} {:<26} {:<5} | median [min-max] ms | rate | of the roof", "op", "shape", "dtype");
+        println!("{:<32} {:<26} {:<5} | median [min-max] ms | rate | of the roof", "op", "shape", "dtype");
         self.rows.iter().for_each(|row| println!("{row}"));
     }
 }
@@ -110,7 +110,7 @@ struct Row {
 impl Row {
     fn new(name: &Name, work: Work, mut samples: Vec<f64>, roof: Roof) -> Self {
         samples.sort_by(f64::total_cmp);
-        let label = format!("{:<26} {:<26} {:<5}", name.operation, name.shape, name.dtype);
+        let label = format!("{:<32} {:<26} {:<5}", name.operation, name.shape, name.dtype);
         Row { label, samples, work, roof }
     }
 

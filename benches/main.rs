@@ -1,14 +1,18 @@
 //! Benchmarks: one row per operation, and the whole network. `cargo bench -- NAME` runs the rows with NAME.
+mod convolutions;
 mod harness;
 mod peer;
 mod roof;
-mod training;
+mod voxelwise;
+mod whole;
 
 fn main() {
     if peer::serve() {
         return;
     }
     let mut harness = harness::Harness::new();
-    training::rows(&mut harness);
+    convolutions::rows(&mut harness);
+    voxelwise::rows(&mut harness);
+    whole::rows(&mut harness);
     harness.finish();
 }

@@ -1,0 +1,63 @@
+//! The whole network: a volume of 128^3 voxels, and a training step of 7 cuboids of 64^3.
+use ndarray::Array3;
+use tascan::network::{Network, TrainingNetwork, layout};
+use tascan::ops::adam::Adam;
+use tascan::ops::loss::{Truth, Variant, loss};
+use tascan::ops::{class_conv, conv_transpose3d::ConvTranspose3d, conv3d::Conv3d, first_conv};
+use tascan::weights::Weights;
+
+use crate::convolutions::Grid;
+use crate::harness::{Harness, Name, Work};
+
+/// Multiply-adds a voxel of the input, from the layers that there are.
+fn multiply_adds() -> f64 {
+    let conv = |cin, stride| Conv3d { cin, cout: 64, stride }.multiply_adds() as f64;
+    let transposed = |cout| ConvTranspose3d { cin: 64, cout }.multiply_adds() as f64;
+    let at_full = 2 * 27 * first_conv::COUT + 27 * class_conv::CIN * class_conv::CLASSES;
+    let down = (conv(32, 2) + conv(64, 1)) / 8.0 + (conv(64, 2) + conv(64, 1)) * (1.0 / 64.0 + 1.0 / 512.0);
+    let up = transposed(64) * (1.0 / 64.0 + 1.0 / 8.0) + transposed(32);
+    at_full as f64 + down + up
+}
+
+/// All rows of this file.
+pub fn rows(harness: &mut Harness) {
+    forward_row(harness);
+    step_row(harness);
+}
+
+fn forward_row(harness: &mut Harness) {
+    let grid = Grid::inference(0, 1);
+    let work = Work { operations: 2.0 * multiply_adds() * grid.voxels() as f64, bytes: 4.0 * grid.bytes() };
+    let name = Name { operation: "network", shape: "1x128x128x128", dtype: "f32" };
+    let set_up = || (Network::new(&Weights::initial(1)), Array3::from_elem([grid.edge; 3], 0.3));
+    harness.row(name, work, set_up, |(network, volume)| {
+        network.logits(volume.view(), &mut |_, plane| {
+            std::hint::black_box(plane);
+        });
+    });
+}
+
+/// The gradients to inputs and to weights cost as much as the forward pass each.
+fn step_row(harness: &mut Harness) {
+    let grid = Grid::training(0, 1);
+    let work =
+        Work { operations: 3.0 * 2.0 * multiply_adds() * grid.voxels() as f64, bytes: 4.0 * grid.bytes() };
+    let name = Name { operation: "training step", shape: "7x64x64x64", dtype: "f32" };
+    let set_up = || {
+        let batch: Vec<f32> = (0..grid.voxels()).map(|i| (i % 97) as f32 / 97.0).collect();
+        (TrainingNetwork::new(Weights::initial(1)), Adam::new(layout::trainable_len()), batch)
+    };
+    harness.row(name, work, set_up, |(network, adam, batch)| step(network, adam, batch, grid));
+}
+
+fn step(network: &mut TrainingNetwork, adam: &mut Adam, batch: &[f32], grid: Grid) {
+    let class: Vec<u8> = (0..batch.len()).map(|i| (i / 5 % 3) as u8).collect();
+    let weight = vec![0.7; batch.len()];
+    let mut gradient = vec![0.0; 3 * batch.len()];
+    let probabilities = network.forward(batch, grid.n, [grid.edge; 3]);
+    let truth = Truth { class: &class, weight: &weight };
+    std::hint::black_box(loss(Variant::WeightedRatio, probabilities, truth, &mut gradient));
+    network.backward(&gradient);
+    let (weights, gradient) = network.weights_and_gradient();
+    adam.step(&mut weights.values[..gradient.len()], gradient, 1e-4);
+}
