@@ -12,6 +12,7 @@ use ndarray::{ArrayView3, CowArray, Ix3, s};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::volume::Volume;
 
 /// How grey values become the network's input. The names are those of `--normalize` and of model metadata.
 #[derive(
@@ -23,6 +24,7 @@ pub enum Normalization {
     #[default]
     Robust,
     /// The minimum becomes 0, the maximum 1.
+    #[value(name = "minmax")]
     MinMax,
     /// The minimum becomes 0, percentile 99 of what remains 255 (the authors' `Normalization_np`).
     Authors,
@@ -84,8 +86,15 @@ impl Normalization {
         self.fit_planes(voxels.dim().into(), planes)
     }
 
+    /// As [`fit`](Self::fit), reading the volume a few planes at a time; errors name its file.
+    pub fn fit_volume(&self, volume: &Volume) -> Result<Scaling> {
+        let [_, height, width] = volume.shape();
+        let planes = |z: Range<usize>| Ok(volume.read_f32([z.start, 0, 0], [z.len(), height, width]).into());
+        self.fit_planes(volume.shape(), planes).map_err(|error| error.about(volume.name()))
+    }
+
     /// As [`fit`](Self::fit) for a volume of `shape` that `planes` reads a range of z at a time, twice.
-    pub(crate) fn fit_planes<'a>(
+    fn fit_planes<'a>(
         &self,
         shape: crate::Shape,
         planes: impl Fn(Range<usize>) -> Result<CowArray<'a, f32, Ix3>> + Sync,

@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod intensity;
 pub mod io;
+pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod ops;

@@ -3,10 +3,13 @@
 //!
 //! Planes are drawn in true proportions. Between voxels grey values are interpolated, and a pixel takes the label
 //! with the greatest share of the four voxels around it, so that enlarged cells have smooth outlines.
+use std::path::Path;
+
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
+use crate::io::aside;
 use crate::volume::Spacing;
 
 type Rgb = [f32; 3];
@@ -72,6 +75,12 @@ impl Picture {
     /// Height and width in pixels.
     pub fn size(&self) -> [usize; 2] {
         [self.pixels.dim().0, self.pixels.dim().1]
+    }
+
+    /// Writes a PNG file, which appears only when it is complete.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let png = self.png().map_err(|error| Error::io(path, std::io::Error::other(error)))?;
+        aside::write(path, &png)
     }
 
     /// The picture as a PNG file.

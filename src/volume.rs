@@ -4,6 +4,7 @@ mod sample;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayViewMut2, Axis, s};
@@ -23,6 +24,26 @@ impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [z, y, x] = self.0;
         write!(f, "{z} x {y} x {x} um")
+    }
+}
+
+impl FromStr for Spacing {
+    type Err = Error;
+
+    /// Three positive numbers, z, y, x, with commas between; a single one is the edge of a cube.
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+        let edges = match numbers.as_deref() {
+            Some(&[edge]) => Some([edge; 3]),
+            Some(&[z, y, x]) => Some([z, y, x]),
+            _ => None,
+        };
+        match edges.filter(|edges| edges.iter().all(|edge| edge.is_finite() && *edge > 0.0)) {
+            Some(edges) => Ok(Spacing(edges)),
+            None => Err(Error::invalid(format!(
+                "voxel size {text:?}: expected Z,Y,X, three positive numbers in micrometres, for example 0.5,0.2,0.2"
+            ))),
+        }
     }
 }
 

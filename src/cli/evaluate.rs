@@ -35,7 +35,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
         return Err(Error::format(&args.prediction, format!("{found} voxels"), expected));
     }
     let options = Options { matching: args.matching, min_cell_size: args.min_cell_size };
-    let scores = Scores::compare(prediction.view(), truth.view(), &options)?;
+    let scores = Scores::compare(prediction.view(), truth.view(), &options)
+        .map_err(|error| error.about(&args.truth))?;
     if args.json {
         println!("{}", serde_json::to_string(&scores).expect("numbers and names are JSON"));
     } else {

@@ -8,9 +8,11 @@ mod segment;
 mod synthesize;
 mod train;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// From a 3D microscopy volume of cell membranes to one label per cell.
 #[derive(Parser)]
@@ -24,6 +26,9 @@ pub struct Cli {
     /// Errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    /// Threads to compute with; by default one for each core. No result depends on it.
+    #[arg(long, global = true, value_name = "NUMBER")]
+    threads: Option<NonZeroUsize>,
 }
 
 #[derive(Subcommand)]
@@ -40,6 +45,8 @@ enum Command {
 
 /// Runs one subcommand; an error goes to stderr and makes the exit status 1.
 pub fn run(cli: Cli) -> ExitCode {
+    log_to_stderr(cli.verbose, cli.quiet);
+    start_threads(cli.threads);
     let done = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Segment(args) => segment::run(args),
@@ -54,4 +61,28 @@ pub fn run(cli: Cli) -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Plain lines, without time and place.
+fn log_to_stderr(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("tascan={level}")))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_level(false)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+fn start_threads(threads: Option<NonZeroUsize>) {
+    let threads = threads.map_or(0, NonZeroUsize::get);
+    let started = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    started.expect("nothing has used the threads before");
 }

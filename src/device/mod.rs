@@ -1,2 +1,3 @@
 //! Where operations run.
+pub mod choice;
 pub mod cpu;
