@@ -20,6 +20,29 @@ pub type Shape = [usize; 3];
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spacing(pub [f64; 3]);
 
+impl Spacing {
+    /// A voxel size, where all three edges are positive and finite.
+    pub fn checked(edges: [f64; 3]) -> Option<Self> {
+        edges.iter().all(|edge| edge.is_finite() && *edge > 0.0).then_some(Spacing(edges))
+    }
+}
+
+impl FromStr for Spacing {
+    type Err = Error;
+
+    /// Reads `z,y,x` or, for cubes, a single number.
+    fn from_str(text: &str) -> Result<Self> {
+        let edges: Vec<f64> = text.split(',').map_while(|edge| edge.trim().parse().ok()).collect();
+        let edges = match (edges[..].try_into(), &edges[..]) {
+            (Ok(edges), _) => Some(edges),
+            (_, &[edge]) if !text.contains(',') => Some([edge; 3]),
+            _ => None,
+        };
+        let wanted = "micrometres as z,y,x, for example 0.5,0.2,0.2";
+        edges.and_then(Spacing::checked).ok_or_else(|| Error::invalid(format!("{text:?}: expected {wanted}")))
+    }
+}
+
 impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [z, y, x] = self.0;
@@ -236,16 +259,21 @@ impl Volume {
         }
     }
 
-    /// Smallest and greatest grey value; NaN is passed over, and `None` means that there is nothing else.
-    pub fn range(&self) -> Option<(f32, f32)> {
-        let planes = (0..self.shape[0]).into_par_iter().filter_map(|z| {
-            let plane = self.read_f32([z, 0, 0], [1, self.shape[1], self.shape[2]]);
-            let numbers = plane.iter().filter(|value| !value.is_nan());
-            numbers.fold(None, |range: Option<(f32, f32)>, &value| {
-                Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
-            })
-        });
-        planes.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    /// Smallest and greatest value; NaN is passed over, and `None` means that there is nothing else.
+    pub fn range(&self) -> Option<(f64, f64)> {
+        for_dtype!(self.dtype, S => {
+            let planes = (0..self.shape[0]).into_par_iter().filter_map(|z| self.range_of_plane::<S>(z));
+            planes.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        })
+    }
+
+    fn range_of_plane<S: Sample>(&self, z: usize) -> Option<(f64, f64)> {
+        let rows = (0..self.shape[1]).flat_map(|y| self.row::<S>(z, y, 0, self.shape[2]));
+        let numbers = rows.map(S::number).filter(|number| !number.is_nan());
+        numbers.fold(None, |range, number| match range {
+            None => Some((number, number)),
+            Some((low, high)) => Some((number.min(low), number.max(high))),
+        })
     }
 
     /// A name for messages: the file, with its data set where it has several.

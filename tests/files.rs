@@ -29,7 +29,7 @@ fn round_trip<T: Sample + std::fmt::Debug>(folder: &Path, ending: &str, voxels: 
 
 #[test]
 fn every_type_survives_every_format() {
-    for ending in ["tif", "npy"] {
+    for ending in ["tif", "h5", "npy", "npz"] {
         let folder = tempfile::tempdir().unwrap();
         round_trip(folder.path(), ending, ramp(|i| i as u8 * 2));
         round_trip(folder.path(), ending, ramp(|i| i as i8));

@@ -1,12 +1,95 @@
-//! `tascan info`.
+//! `tascan info`: what a file holds, as this program understands it.
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::io::{self, Role};
+use crate::volume::{Dtype, Origin, Shape, Spacing, Volume};
 
-/// Prints what a file is.
+/// Print what a volume is: format, shape, number type, voxel size, values.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// TIFF, HDF5, NPY or NPZ files; `file.h5:dataset` names one data set, otherwise all of three axes are listed.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// One JSON object for each volume.
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_args: Args) -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+/// What is printed of a volume.
+#[derive(serde::Serialize)]
+struct Info<'a> {
+    #[serde(flatten)]
+    origin: &'a Origin,
+    /// Voxels along z, y, x.
+    shape: Shape,
+    dtype: Dtype,
+    /// Micrometres along z, y, x.
+    spacing: Option<Spacing>,
+    /// Bytes of all voxels as they are stored, when not compressed.
+    bytes: usize,
+    /// Smallest and greatest value; absent where every voxel is NaN.
+    range: Option<(f64, f64)>,
+    /// The first voxel that is NaN or infinite: z, y, x.
+    first_non_finite: Option<Shape>,
+}
+
+pub(super) fn run(args: Args) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for file in &args.files {
+        if let Err(error) = describe(file, args.json) {
+            eprintln!("error: {error}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+fn describe(file: &Path, json: bool) -> Result<()> {
+    for spec in io::volumes(file)? {
+        let volume = io::open(&spec, Role::Raw)?;
+        let info = Info::of(&volume);
+        match json {
+            true => println!("{}", serde_json::to_string(&info).map_err(|e| Error::invalid(e.to_string()))?),
+            false => info.print(&volume),
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Info<'a> {
+    fn of(volume: &'a Volume) -> Self {
+        Info {
+            origin: volume.origin(),
+            shape: volume.shape(),
+            dtype: volume.dtype(),
+            spacing: volume.spacing(),
+            bytes: volume.len() * volume.dtype().size(),
+            range: volume.range(),
+            first_non_finite: volume.first_non_finite(),
+        }
+    }
+
+    fn print(&self, volume: &Volume) {
+        let [z, y, x] = self.shape;
+        println!("{}", volume.name().display());
+        println!("  format       {}", self.origin.format);
+        println!("  shape        {z} x {y} x {x} (z, y, x)");
+        println!("  type         {}, {} bytes in all", self.dtype, self.bytes);
+        match self.spacing {
+            Some(spacing) => println!("  voxel size   {spacing} (z, y, x)"),
+            None => println!("  voxel size   not stated"),
+        }
+        let where_read =
+            if self.origin.mapped { "read from the file when needed" } else { "decoded into memory" };
+        println!("  compression  {} ({where_read})", self.origin.compression);
+        match self.range {
+            Some((low, high)) => println!("  values       {low} to {high}"),
+            None => println!("  values       NaN everywhere"),
+        }
+        if let Some([z, y, x]) = self.first_non_finite {
+            println!("  not finite   first at z {z}, y {y}, x {x}");
+        }
+    }
 }

@@ -1,17 +1,22 @@
 //! Files in and out, one module per format.
 pub mod aside;
+mod hdf5;
 mod mapped;
 mod npy;
+mod npz;
+mod spec;
 mod tiff;
 mod unit;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
-use ndarray::ArrayView3;
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayView3, Axis};
 
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing, Volume};
+use spec::{Format, Spec};
 pub use writer::Writer;
 
 /// What a file is opened for; decides the default data set of a file that holds several.
@@ -23,63 +28,96 @@ pub enum Role {
     Labels,
 }
 
-/// The formats, told apart by the ending of a file's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Tiff,
-    Npy,
-}
-
-/// A path and, where the user named one, the data set inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spec {
-    pub path: PathBuf,
-    pub format: Format,
-}
-
-impl Spec {
-    pub(crate) fn parse(spec: &Path) -> Result<Self> {
-        let format = format_of(spec).ok_or_else(|| {
-            let found = match spec.extension() {
-                Some(ending) => format!("the unknown ending .{}", ending.display()),
-                None => "a name without an ending".into(),
-            };
-            Error::format(spec, found, "a name ending in .tif, .tiff or .npy")
-        })?;
-        Ok(Spec { path: spec.to_owned(), format })
+/// Opens the volume that `spec` names: a path, or `file.h5:dataset`. Uncompressed voxels stay in the file until they are
+/// read.
+///
+/// # Errors
+/// The file is missing, cut short or of another kind, or is no single 3D volume of numbers.
+pub fn open(spec: &Path, role: Role) -> Result<Volume> {
+    let Spec { path, dataset, format } = Spec::parse(spec)?;
+    match format {
+        Format::Tiff => tiff::open(&path),
+        Format::Hdf5 => hdf5::open(&path, dataset.as_deref(), role),
+        Format::Npy => npy::open(&path),
+        Format::Npz => npz::open(&path, dataset.as_deref(), role),
     }
 }
 
-fn format_of(path: &Path) -> Option<Format> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    match ending.as_str() {
-        "tif" | "tiff" | "btf" | "tf2" | "tf8" => Some(Format::Tiff),
-        "npy" => Some(Format::Npy),
-        _ => None,
-    }
+/// Whether the ending of a file's name is that of a format which [`open`] reads.
+pub fn is_volume(path: &Path) -> bool {
+    Spec::parse(path).is_ok()
 }
 
-/// Opens the volume that `spec` names: a path, or `file.h5:dataset`.
-pub fn open(spec: &Path, _role: Role) -> Result<Volume> {
-    let spec = Spec::parse(spec)?;
-    match spec.format {
-        Format::Tiff => tiff::open(&spec.path),
-        Format::Npy => npy::open(&spec.path),
-    }
+/// Whether a file of this name can hold the voxel size; `.npy` cannot.
+pub fn keeps_spacing(path: &Path) -> bool {
+    Spec::parse(path).is_ok_and(|spec| spec.format != Format::Npy)
 }
 
-/// Writes voxels; the file appears only when it is complete.
+/// What there is to [`open`]: the data sets of three axes that a file holds, or the file itself.
+///
+/// # Errors
+/// The file is missing or cannot be read.
+pub fn volumes(spec: &Path) -> Result<Vec<PathBuf>> {
+    let Spec { path, dataset, format } = Spec::parse(spec)?;
+    let names = match (&dataset, format) {
+        (None, Format::Hdf5) => hdf5::datasets(&path)?,
+        (None, Format::Npz) => npz::datasets(&path)?,
+        _ => return Ok(vec![spec.to_owned()]),
+    };
+    if names.is_empty() {
+        return Err(Error::format(path, "no data set of three axes", "a 3D volume: z, y, x"));
+    }
+    let spec = |name: &String| {
+        let mut spec = path.clone().into_os_string();
+        spec.push(format!(":{name}"));
+        spec.into()
+    };
+    Ok(names.iter().map(spec).collect())
+}
+
+/// Writes voxels (z, y, x) in their type; the file appears only when it is complete. `path` may name a data set; it is
+/// `raw` otherwise.
+///
+/// # Errors
+/// The folder is missing or cannot be written, or the disk is full.
 pub fn write<T: Sample>(path: &Path, voxels: ArrayView3<T>, spacing: Option<Spacing>) -> Result<()> {
-    let mut writer = Writer::create(path, voxels.dim().into(), T::DTYPE, spacing)?;
+    write_as(path, voxels, spacing, Role::Raw)
+}
+
+/// Writes labels (z, y, x) as u16 while they fit and as u32 beyond; the file appears only when it is complete. `path` may
+/// name a data set; it is `label` otherwise.
+///
+/// # Errors
+/// The folder is missing or cannot be written, or the disk is full.
+pub fn write_labels(path: &Path, labels: ArrayView3<u32>, spacing: Option<Spacing>) -> Result<()> {
+    let greatest = labels.axis_iter(Axis(0)).into_par_iter().map(|plane| plane.iter().max().copied());
+    if greatest.max().flatten() > Some(u16::MAX.into()) {
+        return write_as(path, labels, spacing, Role::Labels);
+    }
+    let mut writer = Writer::create(path, labels.dim().into(), Dtype::U16, spacing, Role::Labels)?;
+    for plane in labels.axis_chunks_iter(Axis(0), 1) {
+        writer.planes(plane.mapv(|label| label as u16).view())?;
+    }
+    writer.finish()
+}
+
+fn write_as<T: Sample>(
+    path: &Path,
+    voxels: ArrayView3<T>,
+    spacing: Option<Spacing>,
+    role: Role,
+) -> Result<()> {
+    let mut writer = Writer::create(path, voxels.dim().into(), T::DTYPE, spacing, role)?;
     writer.planes(voxels)?;
     writer.finish()
 }
 
-/// Writes labels as u16 while they fit and as u32 beyond; the file appears only when it is complete.
-pub fn write_labels(path: &Path, labels: ArrayView3<u32>, spacing: Option<Spacing>) -> Result<()> {
-    match labels.iter().all(|&label| u16::try_from(label).is_ok()) {
-        true => write(path, labels.mapv(|label| label as u16).view(), spacing),
-        false => write(path, labels, spacing),
+/// An error where writing `output` would replace the file `input`, by whatever name. Both may name data sets.
+pub fn refuse_same_file(input: &Path, output: &Path) -> Result<()> {
+    let file = |spec: &Path| Spec::parse(spec).map_or_else(|_| spec.to_owned(), |spec| spec.path);
+    match same_file::is_same_file(file(input), file(output)) {
+        Ok(true) => Err(Error::invalid(format!("{}: the output would replace the input", output.display()))),
+        _ => Ok(()),
     }
 }
 
@@ -105,4 +143,14 @@ fn check_shape(path: &Path, extents: &[u64], dtype: Dtype) -> Result<Shape> {
             "a volume of possible size",
         )),
     }
+}
+
+/// The bytes of a compressed volume, unless it cannot come from so short a file: no method shrinks by more than 4096.
+fn plausible(path: &Path, len: usize, shape: Shape, dtype: Dtype) -> Result<usize> {
+    let wanted = shape.iter().product::<usize>() * dtype.size();
+    if wanted / 4096 > len {
+        let found = format!("a file of {len} bytes that claims {shape:?} voxels of {dtype}");
+        return Err(Error::format(path, found, "as many voxels as its bytes can hold; was it cut short?"));
+    }
+    Ok(wanted)
 }

@@ -25,15 +25,17 @@ pub(super) fn open(path: &Path) -> Result<Volume> {
     Ok(Volume { shape: array.shape, dtype: array.dtype, spacing: None, origin, store })
 }
 
-struct Layout {
-    start: usize,
-    shape: Shape,
-    dtype: Dtype,
-    swapped: bool,
+/// Where an array lies in the bytes of a `.npy` file, and what it is.
+pub(super) struct Layout {
+    pub(super) start: usize,
+    pub(super) shape: Shape,
+    pub(super) dtype: Dtype,
+    pub(super) swapped: bool,
 }
 
 impl Layout {
-    fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
+    /// Reads the header; an error where the voxels that it announces are not all there.
+    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
         let mut cursor = Cursor::new(bytes);
         let header = NpyHeader::from_reader(&mut cursor)
             .map_err(|e| Error::format(path, format!("no NumPy header ({e})"), EXPECTED))?;
@@ -82,7 +84,7 @@ fn known_type(plain: &TypeStr) -> Option<Dtype> {
 }
 
 /// Writes the text before the numbers, padded so that they begin at a multiple of 64 bytes.
-pub(super) fn write_header(mut out: impl Write, [z, y, x]: Shape, dtype: Dtype) -> std::io::Result<()> {
+pub(super) fn write_header(mut out: impl Write, shape: &[usize], dtype: Dtype) -> std::io::Result<()> {
     let order = if cfg!(target_endian = "little") { '<' } else { '>' };
     let descr = match dtype {
         Dtype::U8 => "|u1".into(),
@@ -91,7 +93,8 @@ pub(super) fn write_header(mut out: impl Write, [z, y, x]: Shape, dtype: Dtype) 
         Dtype::I16 | Dtype::I32 | Dtype::I64 => format!("{order}i{}", dtype.size()),
         Dtype::F32 | Dtype::F64 => format!("{order}f{}", dtype.size()),
     };
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({z}, {y}, {x}), }}");
+    let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({extents}), }}");
     let before = 10;
     let length = (before + text.len() + 1).next_multiple_of(64) - before;
     out.write_all(b"\x93NUMPY\x01\x00")?;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayView3, Axis};
 
 use super::aside::Aside;
+use super::hdf5::Hdf5Writer;
+use super::npz::NpzWriter;
 use super::tiff::TiffWriter;
-use super::{Format, Spec, npy};
+use super::{Format, Role, Spec, npy, spec};
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing};
 
@@ -21,25 +23,37 @@ pub struct Writer {
 
 enum FileWriter {
     Tiff(Box<TiffWriter>),
+    Hdf5(Hdf5Writer),
     Npy(Aside),
+    Npz(Box<NpzWriter>),
 }
 
 impl Writer {
-    /// Begins a file of `shape` voxels (z, y, x) in the format that the ending of `path` names.
-    pub fn create(path: &Path, shape: Shape, dtype: Dtype, spacing: Option<Spacing>) -> Result<Self> {
-        let spec = Spec::parse(path)?;
-        super::check_shape(path, &shape.map(|extent| extent as u64), dtype)?;
-        let file = match spec.format {
+    /// Begins a file of `shape` voxels (z, y, x) in the format that the ending of `path` names. In a file that holds
+    /// several data sets, it is the one that `path` names, or the role's.
+    pub fn create(
+        path: &Path,
+        shape: Shape,
+        dtype: Dtype,
+        spacing: Option<Spacing>,
+        role: Role,
+    ) -> Result<Self> {
+        let Spec { path, dataset, format } = Spec::parse(path)?;
+        super::check_shape(&path, &shape.map(|extent| extent as u64), dtype)?;
+        let name = dataset.unwrap_or_else(|| spec::default_name(role).into());
+        let file = match format {
             Format::Tiff => {
-                FileWriter::Tiff(Box::new(TiffWriter::create(&spec.path, shape, dtype, spacing, false)?))
+                FileWriter::Tiff(Box::new(TiffWriter::create(&path, shape, dtype, spacing, false)?))
             }
+            Format::Hdf5 => FileWriter::Hdf5(Hdf5Writer::create(&path, &name, shape, dtype, spacing)?),
+            Format::Npz => FileWriter::Npz(Box::new(NpzWriter::create(&path, &name, shape, dtype, spacing)?)),
             Format::Npy => {
-                let mut file = Aside::create(&spec.path)?;
-                npy::write_header(&mut file, shape, dtype).map_err(|source| Error::io(path, source))?;
+                let mut file = Aside::create(&path)?;
+                npy::write_header(&mut file, &shape, dtype).map_err(|source| Error::io(&path, source))?;
                 FileWriter::Npy(file)
             }
         };
-        Ok(Writer { path: path.to_owned(), shape, dtype, written: 0, file })
+        Ok(Writer { path, shape, dtype, written: 0, file })
     }
 
     /// Appends planes (z, y, x); those of all calls together make the volume.
@@ -60,10 +74,13 @@ impl Writer {
     }
 
     fn plane(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.file {
-            FileWriter::Tiff(writer) => writer.plane(bytes),
-            FileWriter::Npy(file) => file.write_all(bytes).map_err(|source| Error::io(&self.path, source)),
-        }
+        let written = match &mut self.file {
+            FileWriter::Tiff(writer) => return writer.plane(bytes),
+            FileWriter::Hdf5(writer) => writer.plane(bytes),
+            FileWriter::Npy(file) => file.write_all(bytes),
+            FileWriter::Npz(writer) => writer.plane(bytes),
+        };
+        written.map_err(|source| Error::io(&self.path, source))
     }
 
     /// Gives the complete file its name.
@@ -74,7 +91,9 @@ impl Writer {
         assert_eq!(self.written, self.shape[0], "all planes of the volume");
         match self.file {
             FileWriter::Tiff(writer) => writer.finish(),
+            FileWriter::Hdf5(writer) => writer.finish(),
             FileWriter::Npy(file) => file.finish(),
+            FileWriter::Npz(writer) => writer.finish(),
         }
     }
 }

@@ -88,6 +88,9 @@ pub trait Sample: Pod + Default + PartialOrd + fmt::Display + Send + Sync {
     /// The grey value; 32-bit integers beyond 2^24 and `f64` are rounded.
     fn grey(self) -> f32;
 
+    /// The value; 64-bit integers beyond 2^53 are rounded.
+    fn number(self) -> f64;
+
     /// The label, where the value is an integer from 0 to `u32::MAX`.
     fn label(self) -> Option<u32>;
 
@@ -106,6 +109,10 @@ macro_rules! integer_sample {
 
             fn grey(self) -> f32 {
                 self as f32
+            }
+
+            fn number(self) -> f64 {
+                self as f64
             }
 
             fn label(self) -> Option<u32> {
@@ -132,9 +139,13 @@ macro_rules! float_sample {
                 self as f32
             }
 
+            fn number(self) -> f64 {
+                self as f64
+            }
+
             fn label(self) -> Option<u32> {
                 let label = self as u32;
-                (label as Self == self && label as f64 == self as f64).then_some(label)
+                (label as f64 == self as f64).then_some(label)
             }
 
             fn is_finite(self) -> bool {

@@ -15,7 +15,7 @@ pub(super) fn all(path: &Path, file: &[u8], pages: &Pages, shape: Shape) -> Resu
         let found = format!("{} pages for {} planes", pages.list.len(), shape[0]);
         return Err(Error::format(path, found, "a page for each plane of a compressed or tiled stack"));
     }
-    let wanted = super::plausible(path, file.len(), shape, dtype)?;
+    let wanted = crate::io::plausible(path, file.len(), shape, dtype)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(wanted).map_err(|_| {
         Error::format(

@@ -36,7 +36,7 @@ fn spacing(fields: &HashMap<&str, &str>, [y, x]: [Option<f64>; 2]) -> Option<Spa
     if distance.is_none() && x.is_none() && y.is_none() {
         return None;
     }
-    Some(Spacing([distance, y, x].map(|edge| unit * edge.unwrap_or(1.0))))
+    Spacing::checked([distance, y, x].map(|edge| unit * edge.unwrap_or(1.0)))
 }
 
 /// The text for a stack that this program writes.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, Origin, Shape, Spacing, Store, Volume};
+use crate::volume::{Origin, Shape, Spacing, Store, Volume};
 use page::Pages;
 pub(super) use write::TiffWriter;
 
@@ -114,14 +114,4 @@ fn within_file(
         }
     }
     Ok(())
-}
-
-/// Whether a compressed stack of this size may come from so short a file; no method here shrinks by more than 4096.
-fn plausible(path: &Path, len: usize, shape: Shape, dtype: Dtype) -> Result<usize> {
-    let wanted = shape.iter().product::<usize>() * dtype.size();
-    if wanted / 4096 > len {
-        let found = format!("a file of {len} bytes that claims {shape:?} voxels of {dtype}");
-        return Err(Error::format(path, found, "as many voxels as its bytes can hold; was it cut short?"));
-    }
-    Ok(wanted)
 }

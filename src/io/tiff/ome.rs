@@ -31,7 +31,7 @@ pub(super) fn interpret(path: &Path, text: &str) -> Result<Stack> {
         [None, None, None] | [_, None, None] => None,
         [z, y, x] => {
             let across = x.or(y).unwrap_or(1.0);
-            Some(Spacing([z.unwrap_or(across), y.unwrap_or(across), x.unwrap_or(across)]))
+            Spacing::checked([z, y, x].map(|edge| edge.unwrap_or(across)))
         }
     };
     Ok(Stack { planes: planes as usize, spacing, flavour: "OME-TIFF" })
