@@ -191,7 +191,7 @@ fn few_photons_and_a_bad_camera_make_noise() {
 fn each_flaw_changes_the_image() {
     let (_, clean) = rendered(|_| ());
     type Flaw = fn(&mut StainParameters);
-    let flaws: [(&str, Flaw); 12] = [
+    let flaws: [(&str, Flaw); 13] = [
         ("separation", |s| s.separation = 3.0),
         ("wall_spread", |s| s.wall_spread = 0.5),
         ("mottle", |s| s.mottle = 0.5),
@@ -202,6 +202,7 @@ fn each_flaw_changes_the_image() {
         ("uneven", |s| s.uneven = 0.5),
         ("defocus", |s| s.defocus = 0.6),
         ("scatter", |s| s.scatter = 0.3),
+        ("stripes", |s| s.stripes = 0.2),
         ("plane_step", |s| s.plane_step = 2.3),
         ("smoothing", |s| s.smoothing = 1.2),
     ];

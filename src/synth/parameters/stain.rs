@@ -60,6 +60,10 @@ pub struct StainParameters {
     pub defocus: f32,
     /// Share of the light that is scattered into a wide halo.
     pub scatter: f32,
+    /// Standard deviation of that halo, at least 4.
+    pub scatter_length: f32,
+    /// Standard deviation of the logarithm of shadows that run along y, as in light-sheet images.
+    pub stripes: f32,
     /// Brightness of the background.
     pub background: f32,
     /// Standard deviation of the logarithm of the staining over the volume.
@@ -117,6 +121,8 @@ impl Default for StainParameters {
             axial: 2.5,
             defocus: 0.2,
             scatter: 0.1,
+            scatter_length: 14.0,
+            stripes: 0.0,
             background: 0.02,
             uneven: 0.2,
             uneven_length: 80.0,
@@ -149,7 +155,7 @@ impl StainParameters {
     /// can see, nobody can learn.
     pub(super) fn resolve(&mut self, width: f32, rng: &mut impl Rng) {
         self.thickness = self.thickness.min(0.3 * width);
-        self.blur = self.blur.min(width * uniform(rng, 0.06, 0.14)).max(0.5);
+        self.blur = self.blur.min(width * uniform(rng, 0.05, 0.12)).max(0.5);
         self.axial = self.axial.min((width * uniform(rng, 0.15, 0.3) / self.blur).max(1.0));
         self.texture_length = self.texture_length.max(0.5);
         self.separation = self.separation.min(0.25 * width);
@@ -162,6 +168,7 @@ impl StainParameters {
             ("gap_length", self.gap_length),
             ("texture_length", self.texture_length),
             ("uneven_length", self.uneven_length),
+            ("scatter_length", self.scatter_length),
             ("spot_radius", self.spot_radius),
             ("separation", self.separation),
             ("blur", self.blur),
@@ -181,6 +188,7 @@ impl StainParameters {
             ("spot_brightness", self.spot_brightness),
             ("background", self.background),
             ("uneven", self.uneven),
+            ("stripes", self.stripes),
             ("noise", self.noise),
             ("flicker", self.flicker),
         ];
@@ -223,8 +231,10 @@ impl StainParameters {
 
     fn random_interior(&mut self, rng: &mut impl Rng) {
         self.haze = if chance(rng, 0.2) { uniform(rng, 0.15, 0.4) } else { log_uniform(rng, 0.005, 0.2) };
-        self.haze_spread = uniform(rng, 0.1, 0.8);
-        self.texture = uniform(rng, 0.0, 0.9);
+        // Bright insides that vary much would hide every wall.
+        let calm = if self.haze > 0.15 { 0.5 } else { 1.0 };
+        self.haze_spread = calm * uniform(rng, 0.1, 0.8);
+        self.texture = calm * uniform(rng, 0.0, 0.9);
         self.texture_length = log_uniform(rng, 2.0, 12.0);
         self.nuclei = if chance(rng, 0.25) { uniform(rng, 0.1, 0.9) } else { uniform(rng, -0.15, 0.1) };
         self.nuclei_share = uniform(rng, 0.0, 1.0);
@@ -238,8 +248,10 @@ impl StainParameters {
     fn random_light(&mut self, rng: &mut impl Rng) {
         self.blur = log_uniform(rng, 0.6, 3.0);
         self.axial = uniform(rng, 1.0, 4.0);
-        self.defocus = if chance(rng, 0.5) { uniform(rng, 0.0, 0.6) } else { 0.0 };
-        self.scatter = if chance(rng, 0.6) { uniform(rng, 0.0, 0.35) } else { 0.0 };
+        self.defocus = if chance(rng, 0.4) { uniform(rng, 0.0, 0.5) } else { 0.0 };
+        self.scatter = if chance(rng, 0.7) { uniform(rng, 0.0, 0.4) } else { 0.0 };
+        self.scatter_length = log_uniform(rng, 4.0, 25.0);
+        self.stripes = if chance(rng, 0.15) { uniform(rng, 0.0, 0.2) } else { 0.0 };
         self.background = log_uniform(rng, 0.002, 0.15);
         self.uneven = uniform(rng, 0.0, 0.5);
         self.uneven_length = uniform(rng, 30.0, 120.0);
@@ -254,7 +266,7 @@ impl StainParameters {
         self.flicker = if chance(rng, 0.3) { uniform(rng, 0.0, 0.12) } else { 0.0 };
         self.plane_step = if chance(rng, 0.3) { uniform(rng, 1.2, 2.6) } else { 1.0 };
         self.offset = uniform(rng, -0.15, 0.12);
-        self.saturation = log_uniform(rng, 0.0005, 0.08);
+        self.saturation = log_uniform(rng, 0.0005, 0.12);
         self.gamma = log_uniform(rng, 0.6, 1.3);
         self.bits = if chance(rng, 0.7) { 8 } else { 16 };
     }

@@ -163,7 +163,7 @@ impl TissueParameters {
             layers: 0.0,
             division: if chance(rng, 0.6) { uniform(rng, 0.0, 0.7) } else { 0.0 },
             warp: uniform(rng, 0.02, 0.25),
-            warp_length: uniform(rng, 0.8, 2.5),
+            warp_length: uniform(rng, 0.65, 2.5),
             reach: if chance(rng, 0.2) { uniform(rng, 0.62, 0.85) } else { 2.0 },
             cavities: if chance(rng, 0.2) { uniform(rng, 0.01, 0.12) } else { 0.0 },
             min_volume: 40,

@@ -6,9 +6,7 @@ use super::walls::Walls;
 use super::{Scene, streams};
 use crate::synth::field::{ZipParallel, gaussian_blur, noise_octaves};
 
-/// Standard deviation of the halo of scattered light, in pixels.
-const HALO: f32 = 14.0;
-/// The halo is computed on a grid this much coarser.
+/// The halo of scattered light is computed on a grid this much coarser.
 const COARSE: usize = 4;
 
 /// The image of walls and cell interiors, the brightness of an average upright wall being 1.
@@ -23,6 +21,7 @@ pub(super) fn image(scene: &Scene, walls: Walls, interior: Array3<f32>) -> Array
     make_uneven(scene, &mut light);
     defocus(scene, &mut light);
     scatter(scene, &mut light);
+    stripe(scene, &mut light);
     attenuate(scene, &mut light);
     light
 }
@@ -55,6 +54,16 @@ fn make_uneven(scene: &Scene, light: &mut Array3<f32>) {
     }
 }
 
+/// Shadows of what lies in the way of a sheet of light that comes along y.
+fn stripe(scene: &Scene, light: &mut Array3<f32>) {
+    let depth = scene.stain.stripes;
+    if depth > 0.0 {
+        let length = [scene.voxels(6.0)[0], 250.0, 4.0];
+        let field = noise_octaves(scene.shape(), length, scene.seed, streams::OPTICS + 4);
+        light.par_iter_mut_with(&field, |light, v| light * libm::expf(depth * v));
+    }
+}
+
 /// Mixes in a blurred image, more and more towards the side from which less light comes.
 fn defocus(scene: &Scene, light: &mut Array3<f32>) {
     let stain = scene.stain;
@@ -79,7 +88,7 @@ fn scatter(scene: &Scene, light: &mut Array3<f32>) {
         return;
     }
     let mut halo = coarse(light);
-    gaussian_blur(&mut halo, scene.voxels(HALO / COARSE as f32), 2.0);
+    gaussian_blur(&mut halo, scene.voxels(scene.stain.scatter_length.max(4.0) / COARSE as f32), 2.5);
     let last: [usize; 3] = std::array::from_fn(|a| halo.shape()[a] - 1);
     light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
         let z = weights(z, last[0]);
