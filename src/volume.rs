@@ -27,22 +27,6 @@ impl Spacing {
     }
 }
 
-impl FromStr for Spacing {
-    type Err = Error;
-
-    /// Reads `z,y,x` or, for cubes, a single number.
-    fn from_str(text: &str) -> Result<Self> {
-        let edges: Vec<f64> = text.split(',').map_while(|edge| edge.trim().parse().ok()).collect();
-        let edges = match (edges[..].try_into(), &edges[..]) {
-            (Ok(edges), _) => Some(edges),
-            (_, &[edge]) if !text.contains(',') => Some([edge; 3]),
-            _ => None,
-        };
-        let wanted = "micrometres as z,y,x, for example 0.5,0.2,0.2";
-        edges.and_then(Spacing::checked).ok_or_else(|| Error::invalid(format!("{text:?}: expected {wanted}")))
-    }
-}
-
 impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [z, y, x] = self.0;
@@ -61,8 +45,8 @@ impl FromStr for Spacing {
             Some(&[z, y, x]) => Some([z, y, x]),
             _ => None,
         };
-        match edges.filter(|edges| edges.iter().all(|edge| edge.is_finite() && *edge > 0.0)) {
-            Some(edges) => Ok(Spacing(edges)),
+        match edges.and_then(Spacing::checked) {
+            Some(spacing) => Ok(spacing),
             None => Err(Error::invalid(format!(
                 "voxel size {text:?}: expected Z,Y,X, three positive numbers in micrometres, for example 0.5,0.2,0.2"
             ))),
