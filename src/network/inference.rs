@@ -141,12 +141,7 @@ impl Network {
     /// c1 at row `[z, y]` of the volume.
     fn first_row(&self, isa: Isa, x: &Activations, at: [usize; 2], row: &mut [f32]) {
         self.first.row(isa, x, 0, at, row);
-        let channels = self.first_norm.scale.len();
-        for voxel in row.chunks_exact_mut(channels) {
-            for (c, value) in voxel.iter_mut().enumerate() {
-                *value = (*value * self.first_norm.scale[c] + self.first_norm.shift[c]).max(0.0);
-            }
-        }
+        self.first_norm.relu_in_place(row);
     }
 
     /// deconv3, its skip connection and conv6, slab by slab.

@@ -189,7 +189,13 @@ impl TrainingNetwork {
         UP_SHAPES[level].forward(weight, bias).all(coarse, &mut y);
         let norm = self.batch_norm(bnorm, &y);
         let mut out = self.pool.take(skip);
-        out.par_rows_mut(|| (), |(), at, row| norm.affine.relu_add(y.row(at), skip.row(at), row));
+        out.par_rows_mut(
+            || (),
+            |(), at, row| {
+                row.copy_from_slice(skip.row(at));
+                norm.affine.relu_accumulate(y.row(at), row);
+            },
+        );
         UpTape { y, norm, out }
     }
 

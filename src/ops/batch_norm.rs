@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::activations::{Activations, RowIndex};
 use super::correlation::PARTIAL_SUMS;
+use crate::device::cpu::channels::{self, MOST_CHANNELS, NormRow, Sums};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -57,33 +58,21 @@ impl Affine {
 
     /// `out = relu(affine(y))` along a row.
     pub fn relu(&self, y: &[f32], out: &mut [f32]) {
-        let channels = self.scale.len();
-        for (y, out) in y.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = (y[c] * self.scale[c] + self.shift[c]).max(0.0);
-            }
-        }
+        channels::relu(y, self.both(), out);
     }
 
-    /// `out = skip + relu(affine(y))` along a row.
-    pub fn relu_add(&self, y: &[f32], skip: &[f32], out: &mut [f32]) {
-        let channels = self.scale.len();
-        let skip = skip.chunks_exact(channels);
-        for ((y, skip), out) in y.chunks_exact(channels).zip(skip).zip(out.chunks_exact_mut(channels)) {
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = skip[c] + (y[c] * self.scale[c] + self.shift[c]).max(0.0);
-            }
-        }
+    /// `y = relu(affine(y))` along a row.
+    pub fn relu_in_place(&self, y: &mut [f32]) {
+        channels::relu_in_place(y, self.both());
     }
 
     /// `out += relu(affine(y))` along a row.
     pub fn relu_accumulate(&self, y: &[f32], out: &mut [f32]) {
-        let channels = self.scale.len();
-        for (y, out) in y.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-            for (c, out) in out.iter_mut().enumerate() {
-                *out += (y[c] * self.scale[c] + self.shift[c]).max(0.0);
-            }
-        }
+        channels::relu_accumulate(y, self.both(), out);
+    }
+
+    fn both(&self) -> [&[f32]; 2] {
+        [&self.scale, &self.shift]
     }
 }
 
@@ -96,14 +85,7 @@ impl Moments {
 
     /// Mean and variance of each channel over the whole batch.
     pub fn of(y: &Activations) -> Self {
-        let [sum, square] = channel_sums(y, |at, add| {
-            for voxel in y.row(at).chunks_exact(y.channels) {
-                for (c, &value) in voxel.iter().enumerate() {
-                    add[0][c] += value;
-                    add[1][c] += value * value;
-                }
-            }
-        });
+        let [sum, square] = channel_sums(y, |at| channels::moments(y.row(at), y.channels));
         let voxels = y.n * y.shape.iter().product::<usize>();
         let mean: Vec<f64> = sum.iter().map(|sum| sum / voxels as f64).collect();
         let variance = square.iter().zip(&mean).map(|(s, mean)| (s / voxels as f64 - mean * mean).max(0.0));
@@ -131,34 +113,17 @@ pub fn backward(
     da: &Activations,
     skip: Option<&Activations>,
 ) -> Gradients {
-    let channels = y.channels;
     let inverse: Vec<f32> = moments.variance.iter().map(|v| (1.0 / (v + EPSILON).sqrt()) as f32).collect();
     let mean: Vec<f32> = moments.mean.iter().map(|mean| *mean as f32).collect();
-    let passes = |c: usize, y: f32| y * affine.scale[c] + affine.shift[c] > 0.0;
-    let [beta, gamma] = channel_sums(y, |at, add| {
-        let da = da.row(at).chunks_exact(channels);
-        for (y, da) in y.row(at).chunks_exact(channels).zip(da) {
-            for c in 0..channels {
-                let dz = if passes(c, y[c]) { da[c] } else { 0.0 };
-                add[0][c] += dz;
-                add[1][c] += dz * ((y[c] - mean[c]) * inverse[c]);
-            }
-        }
-    });
+    let norm = NormRow { scale: &affine.scale, shift: &affine.shift, mean: &mean, inverse: &inverse };
+    let [beta, gamma] = channel_sums(y, |at| channels::backward_sums(y.row(at), da.row(at), norm));
     let n = moments.voxels as f64;
     let mean_dz: Vec<f32> = beta.iter().map(|sum| (sum / n) as f32).collect();
     let mean_dzx: Vec<f32> = gamma.iter().map(|sum| (sum / n) as f32).collect();
     y.par_rows_mut(
         || (),
         |(), at, row| {
-            let da = da.row(at).chunks_exact(channels);
-            for (y, da) in row.chunks_exact_mut(channels).zip(da) {
-                for c in 0..channels {
-                    let dz = if passes(c, y[c]) { da[c] } else { 0.0 };
-                    let x = (y[c] - mean[c]) * inverse[c];
-                    y[c] = affine.scale[c] * (dz - mean_dz[c] - x * mean_dzx[c]);
-                }
-            }
+            channels::backward_apply(row, da.row(at), norm, [&mean_dz, &mean_dzx]);
             if let Some(skip) = skip {
                 row.iter_mut().zip(skip.row(at)).for_each(|(dy, skip)| *dy += skip);
             }
@@ -170,34 +135,20 @@ pub fn backward(
 
 /// The gradient to a bias: `dy` summed over all voxels, per channel.
 pub fn bias_gradient(dy: &Activations) -> Vec<f32> {
-    let [sum, _] = channel_sums(dy, |at, add| {
-        for voxel in dy.row(at).chunks_exact(dy.channels) {
-            for (c, &value) in voxel.iter().enumerate() {
-                add[0][c] += value;
-            }
-        }
-    });
+    let [sum, _] = channel_sums(dy, |at| channels::moments(dy.row(at), dy.channels));
     sum.into_iter().map(|sum| sum as f32).collect()
 }
 
-/// Most channels that the network has anywhere.
-const MOST_CHANNELS: usize = 64;
-
 /// Two sums per channel over all rows: in f32 along a row, in f64 over the rows, in an order that does not
 /// depend on the number of threads.
-fn channel_sums(
-    over: &Activations,
-    add_row: impl Fn(RowIndex, &mut [[f32; MOST_CHANNELS]; 2]) + Sync,
-) -> [Vec<f64>; 2] {
+fn channel_sums(over: &Activations, of_row: impl Fn(RowIndex) -> Sums + Sync) -> [Vec<f64>; 2] {
     let rows: Vec<RowIndex> = over.rows().collect();
     let partial: Vec<[[f64; MOST_CHANNELS]; 2]> = rows
         .par_chunks(rows.len().div_ceil(PARTIAL_SUMS).max(1))
         .map(|rows| {
             let mut sums = [[0.0; MOST_CHANNELS]; 2];
             for &at in rows {
-                let mut row = [[0.0f32; MOST_CHANNELS]; 2];
-                add_row(at, &mut row);
-                for (sum, value) in sums.iter_mut().flatten().zip(row.iter().flatten()) {
+                for (sum, value) in sums.iter_mut().flatten().zip(of_row(at).iter().flatten()) {
                     *sum += f64::from(*value);
                 }
             }

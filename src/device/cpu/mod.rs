@@ -1,6 +1,7 @@
-//! The CPU: SIMD lanes with run-time dispatch, and the three loops of which every convolution is made.
+//! The CPU: SIMD lanes with run-time dispatch, the three loops of which every convolution is made, and those over
+//! the channels of a voxel ([`channels`]).
 //!
-//! All three walk along one row of voxels (x) and see the kernel window of a voxel as a few contiguous
+//! The three loops of convolutions walk along one row of voxels (x) and see the kernel window of a voxel as a few contiguous
 //! stretches of memory, because activations are channels-last: the `k` voxels of a window along x are
 //! `k * channels` consecutive floats.
 //!
@@ -12,6 +13,7 @@
 //!
 //! Every sum has one fixed order, fused at each step, whatever the instruction set, the length of the row
 //! or its place in a block: so results are the same bits everywhere.
+pub mod channels;
 pub mod dot;
 pub mod gather;
 pub mod outer;
