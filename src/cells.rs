@@ -1,1 +1,121 @@
-//! Stage 2: from classes to labelled cells.
+//! From classes to cells: the second stage, told from the first voxel to the last label.
+//!
+//! Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that its
+//! distance map leads to. The walls that a network leaves have holes; whether two super voxels are one cell is therefore decided in
+//! the eroded foreground, in which small holes are closed. Membrane voxels go to the nearest cell.
+mod options;
+mod selection;
+
+use std::time::Instant;
+
+use ndarray::{Array3, ArrayView3};
+use serde::Serialize;
+
+pub use self::options::{Options, Tascan, Watershed};
+use self::selection::{Selection, select};
+use crate::error::Result;
+use crate::ops::distance::Metric;
+use crate::ops::{contacts, erosion, nearest_cell, regions, relabel, shells};
+use crate::supervoxels::{self, SuperVoxels};
+use crate::tascan;
+use crate::volume::Spacing;
+
+/// Class of a voxel outside the tissue.
+pub const BACKGROUND: u8 = 0;
+/// Class of a voxel of the cells' membranes.
+pub const MEMBRANE: u8 = 1;
+/// Class of a voxel inside a cell.
+pub const FOREGROUND: u8 = 2;
+
+/// The cells of a volume.
+pub struct Cells {
+    /// Label of every voxel, z, y, x: 0 background, cells from 1 in the order of their first voxels.
+    pub labels: Array3<u32>,
+    /// Number of cells.
+    pub count: u32,
+    /// The super voxels that the cells consist of, where [`Options::keep_supervoxels`] asks for them.
+    pub supervoxels: Option<Array3<u32>>,
+    /// How long each stage took.
+    pub stages: Vec<Stage>,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stage {
+    /// Name of the stage.
+    pub name: &'static str,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+/// The stages so far.
+#[derive(Debug, Default)]
+pub struct Stages(Vec<Stage>);
+
+impl Stages {
+    /// Does the work of a stage and notes its time.
+    pub fn time<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.0.push(Stage { name, seconds: start.elapsed().as_secs_f64() });
+        result
+    }
+}
+
+/// Finds the cells of a volume of classes ([`BACKGROUND`], [`MEMBRANE`], [`FOREGROUND`]; z, y, x).
+///
+/// With `spacing`, distances are measured in smallest voxel edges, otherwise in voxels. The labels depend on the classes, the
+/// spacing and the options alone, never on [`Options::block`] or the number of threads.
+///
+/// # Errors
+/// Options or a spacing that make no sense; a volume in which squared distances or labels exceed 32 bits.
+pub fn label_cells(classes: ArrayView3<u8>, spacing: Option<Spacing>, options: &Options) -> Result<Cells> {
+    options.check()?;
+    let metric = Metric::new(spacing, classes.dim().into())?;
+    let mut stages = Stages::default();
+    let SuperVoxels { mut labels, count } = match options.watershed {
+        Watershed::Ascent => supervoxels::by_ascent(classes, &metric, options, &mut stages)?,
+        Watershed::Flood => supervoxels::by_flood(classes, &mut stages)?,
+    };
+    let kept = options.keep_supervoxels.then(|| labels.clone());
+    let (table, count) = cluster(classes, &labels, count, options, &mut stages);
+    stages.time("nearest cell", || {
+        relabel::relabel(labels.view_mut(), &table);
+        nearest_cell::fill(labels.view_mut(), classes, &metric);
+    });
+    Ok(Cells { labels, count, supervoxels: kept, stages: stages.0 })
+}
+
+/// A table from super voxels to cells, both counted from 1 (entry 0 is 0), and the number of cells.
+fn cluster(
+    classes: ArrayView3<u8>,
+    labels: &Array3<u32>,
+    count: u32,
+    options: &Options,
+    stages: &mut Stages,
+) -> (Vec<u32>, u32) {
+    let core = stages.time("erosion", || erosion::erode(classes, FOREGROUND));
+    let regions = stages.time("regions", || regions::regions(labels.view(), count));
+    let clusters = match options.tascan {
+        Tascan::Full => {
+            let contacts =
+                stages.time("contacts", || contacts::contacts(labels.view(), Some(core.view()), count));
+            stages.time("tascan", || tascan::full_surface(&contacts, &regions, &options.rule()))
+        }
+        Tascan::Authors => {
+            let shells = stages.time("contacts", || shells::shells(labels.view(), Some(core.view()), count));
+            stages.time("tascan", || {
+                let order = tascan::authors::by_size(&regions);
+                tascan::authors::fit(&shells, &order, &options.rule())
+            })
+        }
+    };
+    drop(core);
+    stages.time("selection", || {
+        let touching = match options.fragment_fraction > 0. {
+            true => contacts::contacts(labels.view(), None, count),
+            false => contacts::Contacts::default(),
+        };
+        select(&clusters, &regions, &touching, &Selection::from(options))
+    })
+}

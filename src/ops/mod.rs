@@ -1,11 +1,25 @@
 //! The operations of the network and of the clustering, one file each.
 pub mod activations;
 pub mod adam;
+pub mod basins;
 pub mod batch_norm;
+pub mod blocks;
 pub mod class_conv;
+pub mod contacts;
 pub mod conv3d;
 pub mod conv_transpose3d;
 pub mod correlation;
+pub mod disjoint_sets;
+pub mod distance;
+mod envelope;
+pub mod erosion;
 pub mod first_conv;
+pub mod flood;
 pub mod loss;
+pub mod nearest_cell;
+pub mod peaks;
+pub mod regions;
+pub mod relabel;
+pub mod saddles;
+pub mod shells;
 pub mod softmax;
