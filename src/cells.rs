@@ -1,8 +1,9 @@
 //! From classes to cells: the second stage, told from the first voxel to the last label.
 //!
-//! Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that its
-//! distance map leads to. The walls that a network leaves have holes; whether two super voxels are one cell is therefore decided in
-//! the eroded foreground, in which small holes are closed. Membrane voxels go to the nearest cell.
+//! Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that
+//! its distance map leads to. The walls that a network leaves have holes; whether two super voxels are one
+//! cell is therefore decided in the eroded foreground, in which small holes are closed. Membrane voxels go to
+//! the nearest cell.
 mod options;
 mod selection;
 
@@ -64,8 +65,8 @@ impl Stages {
 
 /// Finds the cells of a volume of classes ([`BACKGROUND`], [`MEMBRANE`], [`FOREGROUND`]; z, y, x).
 ///
-/// With `spacing`, distances are measured in smallest voxel edges, otherwise in voxels. The labels depend on the classes, the
-/// spacing and the options alone, never on [`Options::block`] or the number of threads.
+/// With `spacing`, distances are measured in smallest voxel edges, otherwise in voxels. The labels depend on
+/// the classes, the spacing and the options alone, never on [`Options::block`] or the number of threads.
 ///
 /// # Errors
 /// Options or a spacing that make no sense; a volume in which squared distances or labels exceed 32 bits.
@@ -112,7 +113,7 @@ fn cluster(
     };
     drop(core);
     stages.time("selection", || {
-        let touching = match options.fragment_fraction > 0. {
+        let touching = match options.drops_fragments() {
             true => contacts::contacts(labels.view(), None, count),
             false => contacts::Contacts::default(),
         };

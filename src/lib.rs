@@ -13,6 +13,7 @@
 //! | [`pipeline`] | all of the above, from file to labels |
 //! | [`metrics`] | predicted cells are scored against the truth |
 //! | [`synth`], [`train`] | synthetic tissue with its truth, and the training of a network |
+pub mod boundary;
 pub mod cells;
 pub mod cli;
 pub mod device;

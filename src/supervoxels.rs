@@ -1,10 +1,11 @@
 //! Super voxels: basins of the distance map that no real saddle parts, joined by persistence.
 //!
-//! A distance map has a peak for every bulge of a cell. Saddles are visited from the highest down; at each one, the
-//! groups of basins on its two sides are joined when the lower group's peak rises too little above the saddle, or when
-//! their peaks lie close to each other. Equal saddles are visited in the order of the peaks that they join, which the
-//! volume alone decides. Source: persistence of peaks (Edelsbrunner, Letscher and Zomorodian, Discrete Comput. Geom. 28,
-//! 2002), in place of the peak spacing of the authors' `generate_super_vox_by_watershed`, which [`by_flood`] offers.
+//! A distance map has a peak for every bulge of a cell. Saddles are visited from the highest down; at each
+//! one, the groups of basins on its two sides are joined when the lower group's peak rises too little above
+//! the saddle, or when their peaks lie close to each other. Equal saddles are visited in the order of the
+//! peaks that they join, which the volume alone decides. Source: persistence of peaks (Edelsbrunner, Letscher
+//! and Zomorodian, Discrete Comput. Geom. 28, 2002), in place of the peak spacing of the authors'
+//! `generate_super_vox_by_watershed`, which [`by_flood`] offers.
 use ndarray::{Array3, ArrayView3};
 
 use crate::cells::{FOREGROUND, Options, Stages};

@@ -1,9 +1,10 @@
 //! TASCAN: touching-area-based clustering of super voxels into cells (paper, Algorithm 1).
 //!
-//! Super voxels u and v belong to one cell when their touching area S_uv, the smaller of the two directed counts of
-//! [`crate::ops::contacts`], is large: at least `min_area` voxels and `min_relative_area` V^(2/3) with V the volume of the smaller
-//! one, or at least `min_fraction` of the whole surface of either. The test is symmetric and the cells are the connected components of
-//! the pairs that pass, so no order matters, as the paper says of its algorithm. The authors' code is another matter: [`authors`].
+//! Super voxels u and v belong to one cell when their touching area S_uv, the smaller of the two directed
+//! counts of [`crate::ops::contacts`], is large: at least `min_area` voxels and `min_relative_area` V^(2/3)
+//! with V the volume of the smaller one, or at least `min_fraction` of the whole surface of either. The test
+//! is symmetric and the cells are the connected components of the pairs that pass, so no order matters, as
+//! the paper says of its algorithm. The authors' code is another matter: [`authors`].
 pub mod authors;
 
 use crate::ops::contacts::Contacts;

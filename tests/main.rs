@@ -4,6 +4,7 @@ mod cells;
 mod checkpoints;
 mod cli;
 mod compare;
+mod damage;
 mod files;
 mod intensity;
 mod metrics;

@@ -26,6 +26,11 @@ pub fn array<T: ReadableElement>(npz: &Path, name: &str) -> ArrayD<T> {
     array_of(npz, name)
 }
 
+/// One volume of an `.npz` file.
+pub fn volume<T: ReadableElement>(npz: &Path, name: &str) -> ndarray::Array3<T> {
+    array_of(npz, name)
+}
+
 fn array_of<T: ReadableElement, D: Dimension>(npz: &Path, name: &str) -> ndarray::Array<T, D> {
     let file = File::open(npz).unwrap_or_else(|e| panic!("{}: {e}", npz.display()));
     let mut reader = NpzReader::new(file).unwrap();

@@ -34,18 +34,20 @@ pub enum Watershed {
 pub struct Options {
     /// Super voxels that touch in at least this many voxels are one cell ...
     pub min_touching_area: u64,
-    /// ... if that is also this fraction of V^(2/3), V being the volume of the smaller one in voxels: in large cells a hole in a
-    /// wall is larger than `min_touching_area`, and only its size beside the cell tells it from a waist.
+    /// ... if that is also this fraction of V^(2/3), V being the volume of the smaller one in voxels: in
+    /// large cells a hole in a wall is larger than `min_touching_area`, and only its size beside the cell
+    /// tells it from a waist.
     pub min_relative_area: f64,
     /// Super voxels that touch in this fraction of the whole surface of either are one cell.
     pub min_touching_fraction: f64,
     /// Smaller cells, in voxels, are dropped.
     pub min_cell_size: u64,
-    /// A cell that touches, without a wall between, one of which it has less than this fraction of the size is dropped too: it is
-    /// a piece left in a hole. Its voxels go to the nearest cell.
+    /// A cell that touches, without a wall between, one of which it has less than this fraction of the size
+    /// is dropped too: it is a piece left in a hole. Its voxels go to the nearest cell. The authors' rule has
+    /// none of this.
     pub fragment_fraction: f64,
-    /// A peak of the distance map that rises less than this above its highest saddle is part of the neighbouring one; in smallest
-    /// voxel edges.
+    /// A peak of the distance map that rises less than this above its highest saddle is part of the
+    /// neighbouring one; in smallest voxel edges.
     pub peak_height: f64,
     /// The same as a fraction of the peak's own distance; the greater of the two counts.
     pub peak_fraction: f64,
@@ -86,7 +88,6 @@ impl Options {
         Self {
             min_relative_area: 0.,
             min_touching_fraction: 0.51,
-            fragment_fraction: 0.,
             tascan: Tascan::Authors,
             watershed: Watershed::Flood,
             ..Self::default()
@@ -110,13 +111,14 @@ impl Options {
         Ok(())
     }
 
+    /// Whether fragments are dropped; the authors' rule knows none.
+    pub(crate) fn drops_fragments(&self) -> bool {
+        self.fragment_fraction > 0. && self.tascan == Tascan::Full
+    }
+
     /// When two peaks belong to one super voxel.
     pub(crate) fn persistence(&self) -> Persistence {
-        Persistence {
-            height: self.peak_height,
-            fraction: self.peak_fraction,
-            distance: self.peak_distance,
-        }
+        Persistence { height: self.peak_height, fraction: self.peak_fraction, distance: self.peak_distance }
     }
 
     /// When two super voxels belong to one cell.

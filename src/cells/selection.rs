@@ -19,8 +19,8 @@ impl From<&Options> for Selection {
 
 /// Numbers the cells from 1 in the order of their first voxels.
 ///
-/// `clusters` holds for super voxel n at n - 1 the label of its cluster's representative; the result is a table from super voxels
-/// to cells (entry 0 is 0) and the number of cells.
+/// `clusters` holds for super voxel n at n - 1 the label of its cluster's representative; the result is a
+/// table from super voxels to cells (entry 0 is 0) and the number of cells.
 pub(super) fn select(
     clusters: &[u32],
     regions: &[Region],

@@ -1,4 +1,5 @@
 //! The command line: one file per subcommand.
+pub mod cell_options;
 mod cluster;
 mod convert;
 mod demo;

@@ -1,16 +1,17 @@
 //! Basins of a distance map by steepest ascent.
 //!
-//! Every voxel of the set points to that of its 26 neighbours which has the greatest (squared distance, linear index), if
-//! greater than its own; a voxel without a greater neighbour is a peak, and a basin is all that leads to one peak. The order
-//! is total, so neither blocks nor threads decide anything.
+//! Every voxel of the set points to that of its 26 neighbours which has the greatest (squared distance,
+//! linear index), if greater than its own; a voxel without a greater neighbour is a peak, and a basin is all
+//! that leads to one peak. The order is total, so neither blocks nor threads decide anything.
 //!
-//! Each block finds its pointers and follows them to their ends inside the block: peaks, and voxels just outside it. These
-//! fragments are numbered within the block; a pointer that leaves a block is resolved by pointer jumping over the fragments alone.
+//! Each block finds its pointers and follows them to their ends inside the block: peaks, and voxels just
+//! outside it. These fragments are numbered within the block; a pointer that leaves a block is resolved by
+//! pointer jumping over the fragments alone.
 //!
-//! squared distance `[z, y, x]` u32, 0 outside -> labels `[z, y, x]` u32, 0 outside, and the peaks; label n belongs to the n-th
-//! peak in raster order.
-use rayon::prelude::*;
+//! squared distance `[z, y, x]` u32, 0 outside -> labels `[z, y, x]` u32, 0 outside, and the peaks; label n
+//! belongs to the n-th peak in raster order.
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, s};
+use rayon::prelude::*;
 
 use super::blocks::{Grid, coordinates, linear};
 use super::distance::SQUARED_LIMIT;
@@ -38,14 +39,16 @@ pub struct Basins {
     pub peaks: Vec<Peak>,
 }
 
-/// Operations and bytes moved for `voxels` voxels: six maxima, some ten steps along pointers; 4 bytes in, 4 out twice.
+/// Operations and bytes moved for `voxels` voxels: six maxima, some ten steps along pointers; 4 bytes in, 4
+/// out twice.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (25 * voxels, 16 * voxels)
 }
 
 /// The basins, found in blocks of `block` voxels; the block's size changes nothing but the speed.
 ///
-/// Fails where a squared distance is not below [`SQUARED_LIMIT`], or where there are more than 2^32 - 2 fragments.
+/// Fails where a squared distance is not below [`SQUARED_LIMIT`], or where there are more than 2^32 - 2
+/// fragments.
 pub fn ascend(squared: ArrayView3<u32>, block: Shape) -> Result<Basins> {
     if squared.into_par_iter().any(|&value| u64::from(value) >= SQUARED_LIMIT) {
         return Err(Error::invalid(format!("squared distances must be below {SQUARED_LIMIT}")));
@@ -71,7 +74,10 @@ pub fn ascend(squared: ArrayView3<u32>, block: Shape) -> Result<Basins> {
     let (peaks, label_of) = number_peaks(&ends, squared.view());
     grid.split(labels.view_mut()).into_par_iter().zip(&first).for_each(|(mut labels, first)| {
         let label = |fragment: u32| label_of[last[(first + fragment - 1) as usize] as usize];
-        labels.iter_mut().filter(|fragment| **fragment != 0).for_each(|fragment| *fragment = label(*fragment));
+        labels
+            .iter_mut()
+            .filter(|fragment| **fragment != 0)
+            .for_each(|fragment| *fragment = label(*fragment));
     });
     Ok(Basins { labels, peaks })
 }
@@ -92,7 +98,8 @@ fn first_fragments(ends: &[Vec<End>]) -> Result<Vec<u32>> {
         .collect())
 }
 
-/// For every fragment the one that holds the peak, by pointer jumping; `fragment_at` names the fragment of a voxel.
+/// For every fragment the one that holds the peak, by pointer jumping; `fragment_at` names the fragment of a
+/// voxel.
 fn resolve(ends: &[End], fragment_at: impl Fn(usize) -> u32 + Sync) -> Vec<u32> {
     let step = |(number, end): (usize, &End)| if end.inside { number as u32 } else { fragment_at(end.voxel) };
     let mut next: Vec<u32> = ends.par_iter().enumerate().map(step).collect();
@@ -217,7 +224,11 @@ impl Scratch {
                 }
             }
         }
-        self.next.iter_mut().zip(&self.squared).filter(|(_, squared)| **squared == 0).for_each(|(next, _)| *next = OUTSIDE);
+        self.next
+            .iter_mut()
+            .zip(&self.squared)
+            .filter(|(_, squared)| **squared == 0)
+            .for_each(|(next, _)| *next = OUTSIDE);
     }
 
     /// The end of the pointers from `start`; everything on the way then points to it.
@@ -234,7 +245,8 @@ impl Scratch {
     }
 }
 
-/// Greatest key of the nine voxels around each inner voxel of a plane; a key is (squared distance, place among the nine).
+/// Greatest key of the nine voxels around each inner voxel of a plane; a key is (squared distance, place
+/// among the nine).
 fn greatest_in_plane(squared: &[u32], padded: Shape, keys: &mut Vec<u32>) {
     let [_, height, width] = padded;
     let mut rows = vec![0; squared.len()];

@@ -23,7 +23,9 @@ impl Grid {
         let padded = block.iter().try_fold(1usize, |product, edge| product.checked_mul(edge + 2));
         match padded {
             Some(voxels) if voxels < 1 << 31 => Ok(Self { volume, block }),
-            _ => Err(Error::invalid(format!("block of {block:?} voxels: at most 2^31 voxels fit in a block"))),
+            _ => {
+                Err(Error::invalid(format!("block of {block:?} voxels: at most 2^31 voxels fit in a block")))
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! Contacts between labelled regions, and their surfaces.
 //!
-//! area(v, u) = number of voxels of u that are 6-adjacent to v, each counted once however many of its faces touch v; so
-//! area(v, u) and area(u, v) may differ, and the areas of two regions do not add up to that of their union.
-//! surface(v) = number of voxels outside v, labelled or not, that are 6-adjacent to v.
-//! Source: the shell that `Cluster_Super_Vox` in `func/cluster_super_vox.py` grows around a cluster. Sums of integers: no order
-//! matters.
+//! area(v, u) = number of voxels of u that are 6-adjacent to v, each counted once however many of its faces
+//! touch v; so area(v, u) and area(u, v) may differ, and the areas of two regions do not add up to that of
+//! their union. surface(v) = number of voxels outside v, labelled or not, that are 6-adjacent to v. Source:
+//! the shell that `Cluster_Super_Vox` in `func/cluster_super_vox.py` grows around a cluster. Sums of
+//! integers: no order matters.
 //!
-//! labels `[z, y, x]` u32, core `[z, y, x]` u8 (voxels where it is 0 count as label 0) -> surfaces and a sorted list of contacts.
+//! labels `[z, y, x]` u32, core `[z, y, x]` u8 (voxels where it is 0 count as label 0) -> surfaces and a
+//! sorted list of contacts.
 use ndarray::ArrayView3;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -58,10 +59,8 @@ impl Contacts {
 pub fn contacts(labels: ArrayView3<u32>, core: Option<ArrayView3<u8>>, count: u32) -> Contacts {
     let labels = labels.as_standard_layout();
     let core = core.as_ref().map(|core| core.as_standard_layout());
-    let labels = Masked {
-        labels: Rows::new(labels.view()),
-        core: core.as_ref().map(|core| Rows::new(core.view())),
-    };
+    let labels =
+        Masked { labels: Rows::new(labels.view()), core: core.as_ref().map(|core| Rows::new(core.view())) };
     let [depth, height, _] = labels.labels.shape();
     let areas = (0..depth)
         .into_par_iter()
@@ -90,7 +89,8 @@ impl Masked<'_> {
         match self.core {
             None => row.extend_from_slice(labels),
             Some(core) => {
-                let masked = labels.iter().zip(core.at(z, y)).map(|(&label, &core)| if core == 0 { 0 } else { label });
+                let masked =
+                    labels.iter().zip(core.at(z, y)).map(|(&label, &core)| if core == 0 { 0 } else { label });
                 row.extend(masked);
             }
         }

@@ -1,13 +1,13 @@
 //! Exact squared Euclidean distance to the nearest voxel outside a set, in integers.
 //!
-//! D(v) = min over u outside of `|v - u|^2`, where the voxels beyond the volume's faces count as outside. Separable:
-//! the distance along the row, then one lower envelope of parabolas along y and one along z. Linear in the voxels.
-//! Source: Felzenszwalb and Huttenlocher 2012; the authors use `edt.edt(..., black_border=True)`, whose f32 values are the
-//! square roots of these.
+//! D(v) = min over u outside of `|v - u|^2`, where the voxels beyond the volume's faces count as outside.
+//! Separable: the distance along the row, then one lower envelope of parabolas along y and one along z.
+//! Linear in the voxels. Source: Felzenszwalb and Huttenlocher 2012; the authors use `edt.edt(...,
+//! black_border=True)`, whose f32 values are the square roots of these.
 //!
 //! classes `[z, y, x]` u8 -> squared distance `[z, y, x]` u32 in units of [`Metric`], 0 outside.
-use rayon::prelude::*;
 use ndarray::{Array3, ArrayView1, ArrayView3, ArrayViewMut2, Axis};
+use rayon::prelude::*;
 
 use super::envelope::Envelope;
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ use crate::volume::{Shape, Spacing};
 /// Squared distances stay below this, so that [`super::basins`] can pack them with a direction in 32 bits.
 pub const SQUARED_LIMIT: u64 = 1 << 27;
 
-/// Parts of a squared voxel edge in which anisotropic distances are counted; rounding the ratio of squared edges
-/// to such parts errs by at most 0.2 %.
+/// Parts of a squared voxel edge in which anisotropic distances are counted; rounding the ratio of squared
+/// edges to such parts errs by at most 0.2 %.
 const FINEST_UNIT: u32 = 256;
 
 /// Columns that are gathered and transformed together: one cache line of a row.
@@ -67,12 +67,14 @@ impl Metric {
 /// Whether both the distances to the outside and those between any two voxels can be represented.
 fn fits(steps: [f64; 3], shape: Shape) -> bool {
     let squared = |axis: usize, length: f64| steps[axis] * length * length;
-    let inside = (0..3).map(|axis| squared(axis, (shape[axis] as f64 + 1.) / 2.)).fold(f64::INFINITY, f64::min);
+    let inside =
+        (0..3).map(|axis| squared(axis, (shape[axis] as f64 + 1.) / 2.)).fold(f64::INFINITY, f64::min);
     let across = (0..3).map(|axis| squared(axis, shape[axis] as f64)).sum::<f64>();
     inside < SQUARED_LIMIT as f64 && across < f64::from(u32::MAX)
 }
 
-/// Operations and bytes moved for `voxels` voxels: some ten a voxel and axis; three passes over 32-bit values.
+/// Operations and bytes moved for `voxels` voxels: some ten a voxel and axis; three passes over 32-bit
+/// values.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (30 * voxels, (1 + 4 + 2 * 8) * voxels)
 }

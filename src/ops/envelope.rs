@@ -1,8 +1,8 @@
 //! The lower envelope of parabolas along a line: the one-dimensional step of every exact distance transform
 //! (Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012; Meijster et al. 2000), in integers.
 //!
-//! For sites p with heights h(p): `min over p of h(p) + step (x - p)^2` for every x, in time linear in the line.
-//! Equal values go to the site of the smaller label, which keeps the result independent of every order.
+//! For sites p with heights h(p): `min over p of h(p) + step (x - p)^2` for every x, in time linear in the
+//! line. Equal values go to the site of the smaller label, which keeps the result independent of every order.
 
 /// A site on the line and the first x at which it is better than all sites before it.
 #[derive(Clone, Copy)]

@@ -1,14 +1,15 @@
 //! Erosion by the 3x3x3 cube.
 //!
-//! A voxel is kept when it and all of its 26 neighbours inside the volume have the class; the volume's faces do not
-//! erode. The same as the authors' max-pool of the complement with padding of minus infinity
+//! A voxel is kept when it and all of its 26 neighbours inside the volume have the class; the volume's faces
+//! do not erode. The same as the authors' max-pool of the complement with padding of minus infinity
 //! (`img_3d_erosion_or_expansion` in `func/run_pipeline_super_vox.py`, kernel size 3).
 //!
 //! classes `[z, y, x]` u8 -> mask `[z, y, x]` u8, 1 kept, 0 not.
-use rayon::prelude::*;
 use ndarray::{Array3, ArrayView3, Axis};
+use rayon::prelude::*;
 
-/// Operations and bytes moved for `voxels` voxels: nine comparisons, two ands along the row; one byte in, one out.
+/// Operations and bytes moved for `voxels` voxels: nine comparisons, two ands along the row; one byte in, one
+/// out.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (11 * voxels, 2 * voxels)
 }

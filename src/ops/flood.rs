@@ -1,18 +1,21 @@
-//! Flooding a distance map from markers: `skimage.segmentation.watershed(-E, markers, mask=E > 0)` with 26 neighbours, bit for bit.
+//! Flooding a distance map from markers: `skimage.segmentation.watershed(-E, markers, mask=E > 0)` with 26
+//! neighbours, bit for bit.
 //!
-//! The voxel of the greatest distance leaves the queue first, of equals the one that entered first; it gives its label to its free
-//! neighbours, which enter the queue no higher than it stood. All markers enter at age 0, so their order among equals is that of the
-//! binary heap, which is therefore scikit-image's own (`heap_general.pxi`) and not the standard library's.
-//! One thread: the queue is the algorithm.
+//! The voxel of the greatest distance leaves the queue first, of equals the one that entered first; it gives
+//! its label to its free neighbours, which enter the queue no higher than it stood. All markers enter at age
+//! 0, so their order among equals is that of the binary heap, which is therefore scikit-image's own
+//! (`heap_general.pxi`) and not the standard library's. One thread: the queue is the algorithm.
 //!
-//! squared distance `[z, y, x]` u32, markers as linear indices -> labels `[z, y, x]` u32, marker n labelled n + 1.
+//! squared distance `[z, y, x]` u32, markers as linear indices -> labels `[z, y, x]` u32, marker n labelled n
+//! + 1.
 use ndarray::{Array3, ArrayView3, s};
 
 use super::blocks::{coordinates, linear};
 use crate::error::{Error, Result};
 use crate::volume::Shape;
 
-/// Operations and bytes moved for `voxels` voxels: 26 neighbours and some forty steps in the heap; a 32-bit value in and out.
+/// Operations and bytes moved for `voxels` voxels: 26 neighbours and some forty steps in the heap; a 32-bit
+/// value in and out.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (70 * voxels, 8 * voxels)
 }

@@ -1,13 +1,14 @@
 //! Every voxel of the tissue gets the label of the nearest cell voxel.
 //!
-//! label(v) = label of the labelled voxel u that minimises (`|v - u|^2`, label(u)), for every v of the tissue (class not background):
-//! exact Euclidean distance, ties to the smaller label, so that nothing depends on an order. Separable as the distance is: the
-//! nearest labelled voxel of the row, then one lower envelope of parabolas along y and one along z. Linear in the voxels.
-//! Replaces the authors' compact watershed from the cells (`assign_boudary_voxels_to_cells_with_watershed`).
+//! label(v) = label of the labelled voxel u that minimises (`|v - u|^2`, label(u)), for every v of the tissue
+//! (class not background): exact Euclidean distance, ties to the smaller label, so that nothing depends on an
+//! order. Separable as the distance is: the nearest labelled voxel of the row, then one lower envelope of
+//! parabolas along y and one along z. Linear in the voxels. Replaces the authors' compact watershed from the
+//! cells (`assign_boudary_voxels_to_cells_with_watershed`).
 //!
 //! labels `[z, y, x]` u32, 0 free; classes `[z, y, x]` u8, 0 background -> labels in place.
-use rayon::prelude::*;
 use ndarray::{Array3, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Zip};
+use rayon::prelude::*;
 
 use super::distance::Metric;
 use super::envelope::Envelope;
@@ -18,7 +19,8 @@ const NONE: u32 = u32::MAX;
 /// Columns that are gathered and transformed together: one cache line of a row.
 const TILE: usize = 16;
 
-/// Operations and bytes moved for `voxels` voxels: some fifteen a voxel and axis; three passes over two 32-bit values.
+/// Operations and bytes moved for `voxels` voxels: some fifteen a voxel and axis; three passes over two
+/// 32-bit values.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (45 * voxels, (1 + 3 * 16) * voxels)
 }
@@ -83,7 +85,8 @@ fn along_first_axis(mut labels: ArrayViewMut2<u32>, mut squared: ArrayViewMut2<u
         let both = squared.columns().into_iter().flatten().zip(labels.columns().into_iter().flatten());
         columns.extend(both.map(|(&squared, &label)| (squared, label)));
         columns.chunks_exact_mut(height).for_each(|column| along_column(column, &mut envelope));
-        let both = squared.columns_mut().into_iter().flatten().zip(labels.columns_mut().into_iter().flatten());
+        let both =
+            squared.columns_mut().into_iter().flatten().zip(labels.columns_mut().into_iter().flatten());
         both.zip(&columns).for_each(|((squared, label), new)| (*squared, *label) = *new);
     }
 }

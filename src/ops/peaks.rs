@@ -1,8 +1,10 @@
-//! Spaced peaks of a distance map: `skimage.feature.peak_local_max(E, min_distance=3, labels=mask)` with its default borders.
+//! Spaced peaks of a distance map: `skimage.feature.peak_local_max(E, min_distance=3, labels=mask)` with its
+//! default borders.
 //!
-//! A candidate is a voxel above the map's minimum that no voxel of the 7x7x7 window around it exceeds; neither candidates nor windows
-//! reach into the outermost 3 voxels of the volume. From the highest candidate on, and among equals in raster order, one is accepted
-//! unless an accepted one is less than 3 voxels away on every axis.
+//! A candidate is a voxel above the map's minimum that no voxel of the 7x7x7 window around it exceeds;
+//! neither candidates nor windows reach into the outermost 3 voxels of the volume. From the highest candidate
+//! on, and among equals in raster order, one is accepted unless an accepted one is less than 3 voxels away on
+//! every axis.
 //!
 //! squared distance `[z, y, x]` u32 -> linear indices, in raster order.
 use ndarray::{ArrayView3, s};
@@ -15,7 +17,8 @@ use crate::volume::Shape;
 /// `min_distance` of the authors' `generate_super_vox_by_watershed`.
 const SPACING: usize = 3;
 
-/// Operations and bytes moved for `voxels` voxels: some ten comparisons until a greater neighbour is met; a 32-bit value in.
+/// Operations and bytes moved for `voxels` voxels: some ten comparisons until a greater neighbour is met; a
+/// 32-bit value in.
 pub fn cost(voxels: usize) -> (usize, usize) {
     (10 * voxels, 4 * voxels)
 }

@@ -1,11 +1,12 @@
 //! Saddles between the basins of a distance map.
 //!
-//! saddle(a, b) = max over neighbouring voxels u of a and v of b (among 26) of min(D(u), D(v)): how far one has to descend
-//! to get from the peak of a to that of b across their contact. A maximum of integers: no order matters.
+//! saddle(a, b) = max over neighbouring voxels u of a and v of b (among 26) of min(D(u), D(v)): how far one
+//! has to descend to get from the peak of a to that of b across their contact. A maximum of integers: no
+//! order matters.
 //!
 //! labels `[z, y, x]` u32, squared distance `[z, y, x]` u32 -> a sorted list of pairs.
-use rayon::prelude::*;
 use ndarray::ArrayView3;
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::blocks::Rows;

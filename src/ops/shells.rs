@@ -1,9 +1,11 @@
 //! The shells of labelled regions, voxel by voxel.
 //!
-//! shell(v) = the labelled voxels outside v that are 6-adjacent to v. [`super::contacts`] counts them; growing clusters need the voxels
-//! themselves, as one that touches two members of a cluster counts once. Source: `Cluster_Super_Vox` in `func/cluster_super_vox.py`.
+//! shell(v) = the labelled voxels outside v that are 6-adjacent to v. [`super::contacts`] counts them;
+//! growing clusters need the voxels themselves, as one that touches two members of a cluster counts once.
+//! Source: `Cluster_Super_Vox` in `func/cluster_super_vox.py`.
 //!
-//! labels `[z, y, x]` u32, core `[z, y, x]` u8 (voxels where it is 0 count as label 0) -> a list of voxels for each region.
+//! labels `[z, y, x]` u32, core `[z, y, x]` u8 (voxels where it is 0 count as label 0) -> a list of voxels
+//! for each region.
 use ndarray::{ArrayView3, Zip};
 use rayon::prelude::*;
 
@@ -72,11 +74,14 @@ fn touched(labels: &[u32], voxel: usize, shape: Shape) -> impl Iterator<Item = u
     let around = std::array::from_fn::<_, 6, _>(|side| {
         let mut at = at;
         let axis = side / 2;
-        at[axis] = if side % 2 == 0 { at[axis].saturating_sub(1) } else { (at[axis] + 1).min(shape[axis] - 1) };
+        at[axis] =
+            if side % 2 == 0 { at[axis].saturating_sub(1) } else { (at[axis] + 1).min(shape[axis] - 1) };
         labels[linear(at, shape)]
     });
     let own = labels[voxel];
     (0..6)
-        .filter(move |&side| around[side] != 0 && around[side] != own && !around[..side].contains(&around[side]))
+        .filter(move |&side| {
+            around[side] != 0 && around[side] != own && !around[..side].contains(&around[side])
+        })
         .map(move |side| around[side])
 }

@@ -1,9 +1,11 @@
-//! TASCAN as the authors' code does it (`Cluster_Super_Vox.fit` in `func/cluster_super_vox.py`), in linear time.
+//! TASCAN as the authors' code does it (`Cluster_Super_Vox.fit` in `func/cluster_super_vox.py`), in linear
+//! time.
 //!
-//! Clusters grow one after the other, from the largest super voxel on. A cluster absorbs every super voxel not yet in a cluster of which
-//! it touches `min_area` voxels, or `min_fraction` of its shell; then its shell is found anew, until nothing more is absorbed. The
-//! shell holds labelled voxels only, and a super voxel that absorbs nothing stays free for later clusters: the result depends on the
-//! order, and a single shared voxel joins two super voxels that touch nothing else.
+//! Clusters grow one after the other, from the largest super voxel on. A cluster absorbs every super voxel
+//! not yet in a cluster of which it touches `min_area` voxels, or `min_fraction` of its shell; then its shell
+//! is found anew, until nothing more is absorbed. The shell holds labelled voxels only, and a super voxel
+//! that absorbs nothing stays free for later clusters: the result depends on the order, and a single shared
+//! voxel joins two super voxels that touch nothing else.
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Rule;
@@ -83,7 +85,8 @@ impl Shell {
 
     /// The super voxels that the cluster touches enough.
     fn touching(&self, rule: &Rule) -> impl Iterator<Item = u32> {
-        let enough = |area: u64| area >= rule.min_area || area as f64 / self.total as f64 >= rule.min_fraction;
+        let enough =
+            |area: u64| area >= rule.min_area || area as f64 / self.total as f64 >= rule.min_fraction;
         self.area.iter().filter(move |(_, area)| enough(**area)).map(|(label, _)| *label)
     }
 }

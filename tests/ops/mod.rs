@@ -1,11 +1,23 @@
 //! One file per operation.
 mod adam;
+mod basins;
 mod batch_norm;
 mod class_conv;
+mod contacts;
 mod conv3d;
 mod conv_transpose3d;
 mod correlation;
+mod distance;
+mod erosion;
 mod first_conv;
+mod flood;
 mod grids;
 mod loss;
+mod nearest_cell;
+mod peaks;
+mod regions;
+mod relabel;
+mod saddles;
+mod shells;
+pub mod small_volumes;
 mod softmax;
