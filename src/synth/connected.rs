@@ -3,10 +3,10 @@ use std::collections::HashMap;
 
 use ndarray::Array3;
 
-/// Keeps the largest 6-connected piece of every cell; other pieces, cells and holes of fewer than `min_volume` voxels
-/// join the neighbour with the largest contact. Labels become 1, 2, ... in the order of their first voxels.
-pub(crate) fn mend(labels: Array3<u32>, min_volume: usize) -> Array3<u32> {
-    let pieces = Pieces::of(&labels, min_volume);
+/// Keeps the largest 6-connected piece of every cell; other pieces, cells of fewer than `min_volume` voxels and gaps
+/// of fewer than `min_gap` join the cell with the largest contact. Labels become 1, 2, ... in the order of their first voxels.
+pub(crate) fn mend(labels: Array3<u32>, min_volume: usize, min_gap: usize) -> Array3<u32> {
+    let pieces = Pieces::of(&labels, min_volume, min_gap);
     let owners = pieces.adopt();
     let mut names = vec![0; pieces.sizes.len()];
     let mut count = 0;
@@ -32,7 +32,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn of(labels: &Array3<u32>, min_volume: usize) -> Self {
+    fn of(labels: &Array3<u32>, min_volume: usize, min_gap: usize) -> Self {
         let map = components(labels);
         let count = map.iter().max().map_or(0, |&m| m as usize + 1);
         let (mut names, mut sizes) = (vec![0; count], vec![0_usize; count]);
@@ -48,7 +48,10 @@ impl Pieces {
             }
         }
         let kept = (0..count)
-            .map(|p| sizes[p] >= min_volume && (names[p] == 0 || largest[&names[p]] == p))
+            .map(|p| match names[p] {
+                0 => sizes[p] >= min_gap,
+                name => sizes[p] >= min_volume && largest[&name] == p,
+            })
             .collect();
         Pieces { map, labels: names, sizes, kept }
     }

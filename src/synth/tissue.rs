@@ -34,7 +34,7 @@ pub fn grow(tissue: &TissueParameters, shape: Shape, seed: u64) -> Array3<u32> {
             }
         }
     });
-    mend(labels, tissue.min_volume)
+    mend(labels, tissue.min_volume, (tissue.min_gap * tissue.cell_volume()) as usize)
 }
 
 /// Labels one block whose first voxel is `corner`; `slab` starts at plane `first`.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::within;
 use crate::error::{Error, Result};
-use crate::synth::random::{chance, log_uniform, uniform};
+use crate::synth::random::{chance, log_uniform, uniform, unit};
 
 /// Stain, microscope and camera. The brightness of an average wall is 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub struct StainParameters {
     pub scatter_length: f32,
     /// Standard deviation of the logarithm of shadows that run along y, as in light-sheet images.
     pub stripes: f32,
-    /// Brightness of the background.
+    /// Brightness outside the cells.
     pub background: f32,
     /// Standard deviation of the logarithm of the staining over the volume.
     pub uneven: f32,
@@ -230,7 +230,12 @@ impl StainParameters {
     }
 
     fn random_interior(&mut self, rng: &mut impl Rng) {
-        self.haze = if chance(rng, 0.2) { uniform(rng, 0.15, 0.4) } else { log_uniform(rng, 0.005, 0.2) };
+        // Often as dark as the background, which then shows only by lying outside all walls.
+        self.haze = match unit(rng) {
+            0.0..0.4 => log_uniform(rng, 0.001, 0.03),
+            0.4..0.8 => log_uniform(rng, 0.03, 0.2),
+            _ => uniform(rng, 0.15, 0.4),
+        };
         // Bright insides that vary much would hide every wall.
         let calm = if self.haze > 0.15 { 0.5 } else { 1.0 };
         self.haze_spread = calm * uniform(rng, 0.1, 0.8);
@@ -252,7 +257,7 @@ impl StainParameters {
         self.scatter = if chance(rng, 0.7) { uniform(rng, 0.0, 0.4) } else { 0.0 };
         self.scatter_length = log_uniform(rng, 4.0, 25.0);
         self.stripes = if chance(rng, 0.15) { uniform(rng, 0.0, 0.2) } else { 0.0 };
-        self.background = log_uniform(rng, 0.002, 0.15);
+        self.background = log_uniform(rng, 0.001, 0.15);
         self.uneven = uniform(rng, 0.0, 0.5);
         self.uneven_length = uniform(rng, 30.0, 120.0);
         self.attenuation = uniform(rng, -1.0, 1.0);

@@ -60,6 +60,9 @@ pub struct TissueParameters {
     pub cavities: f32,
     /// Smaller cells (in voxels) are joined to a neighbour.
     pub min_volume: usize,
+    /// Smaller gaps between cells, in volumes of an average cell, are closed: nothing tells a walled gap from a
+    /// dark cell.
+    pub min_gap: f32,
     /// The region that the cells fill.
     pub outline: OutlineKind,
     /// Half axes (or half thickness, radius) of the outline over the half extents of the volume, z, y, x.
@@ -92,6 +95,7 @@ impl Default for TissueParameters {
             reach: 2.0,
             cavities: 0.0,
             min_volume: 40,
+            min_gap: 0.5,
             outline: OutlineKind::Ellipsoid,
             outline_size: [1.0, 0.95, 0.95],
             outline_centre: [0.0; 3],
@@ -117,6 +121,7 @@ impl TissueParameters {
         within("tissue.warp_length", self.warp_length, 0.05, 100.0)?;
         within("tissue.reach", self.reach, 0.1, 100.0)?;
         within("tissue.cavities", self.cavities, 0.0, 1.0)?;
+        within("tissue.min_gap", self.min_gap, 0.0, 1000.0)?;
         within("tissue.outline_roughness", self.outline_roughness, 0.0, 100.0)?;
         self.axis
             .iter()
@@ -124,6 +129,12 @@ impl TissueParameters {
             .try_for_each(|&x| within("tissue: an axis", x, -1e3, 1e3))?;
         self.outline_size.iter().try_for_each(|&x| within("tissue.outline_size", x, 0.01, 100.0))?;
         self.outline_centre.iter().try_for_each(|&x| within("tissue.outline_centre", x, -100.0, 100.0))
+    }
+
+    /// Volume of an average cell in voxels.
+    pub(crate) fn cell_volume(&self) -> f32 {
+        let d = self.diameter;
+        std::f32::consts::FRAC_PI_6 * d * d * d / self.anisotropy
     }
 
     /// Width of the narrow cells, in pixels.
@@ -164,9 +175,10 @@ impl TissueParameters {
             division: if chance(rng, 0.6) { uniform(rng, 0.0, 0.7) } else { 0.0 },
             warp: uniform(rng, 0.02, 0.25),
             warp_length: uniform(rng, 0.65, 2.5),
-            reach: if chance(rng, 0.2) { uniform(rng, 0.62, 0.85) } else { 2.0 },
-            cavities: if chance(rng, 0.2) { uniform(rng, 0.01, 0.12) } else { 0.0 },
+            reach: if chance(rng, 0.15) { uniform(rng, 0.75, 0.95) } else { 2.0 },
+            cavities: if chance(rng, 0.05) { uniform(rng, 0.005, 0.03) } else { 0.0 },
             min_volume: 40,
+            min_gap: 0.5,
             outline: *pick(
                 rng,
                 &[OutlineKind::Full, OutlineKind::Ellipsoid, OutlineKind::Slab, OutlineKind::Tube],
@@ -207,7 +219,7 @@ impl TissueParameters {
             spread: uniform(rng, 0.05, 0.25),
             division: if chance(rng, 0.3) { uniform(rng, 0.0, 0.3) } else { 0.0 },
             warp: uniform(rng, 0.02, 0.12),
-            reach: uniform(rng, 0.6, 0.8),
+            reach: uniform(rng, 0.72, 1.0),
             outline: *pick(rng, &[OutlineKind::Ellipsoid, OutlineKind::Ellipsoid, OutlineKind::Full]),
             outline_size: std::array::from_fn(|_| uniform(rng, 0.7, 1.1)),
             outline_centre: std::array::from_fn(|_| uniform(rng, -0.25, 0.25)),

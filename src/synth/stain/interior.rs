@@ -95,7 +95,12 @@ fn add_texture(scene: &Scene, light: &mut Array3<f32>) {
     grain.par_mapv_inplace(|v| libm::expf(stain.texture * v));
     light.par_iter_mut_with(&grain, |light, grain| light * grain);
     let clouds = noise(scene.shape(), scene.voxels(30.0), scene.seed, streams::INTERIOR + 5);
-    light.par_iter_mut_with(&clouds, |light, cloud| light + stain.background * libm::expf(0.4 * cloud));
+    ndarray::Zip::from(light).and(&clouds).and(scene.labels).par_for_each(|light, &cloud, &label| {
+        // Not inside the cells: background need not be darker than what they hold.
+        if label == 0 {
+            *light += stain.background * libm::expf(0.4 * cloud);
+        }
+    });
 }
 
 /// Small bright spots: vesicles inside the cells, debris outside.
