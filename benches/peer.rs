@@ -12,7 +12,7 @@ use tascan::Shape;
 use tascan::network::TrainingNetwork;
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::ops::adam::Adam;
-use tascan::ops::loss::{Truth, Variant, loss};
+use tascan::ops::loss::{Loss, Truth};
 use tascan::weights::Weights;
 
 /// The learning rate of the paper.
@@ -119,7 +119,7 @@ impl Step {
         let voxels = self.batch.as_slice().expect("standard layout");
         let probabilities = self.network.forward(voxels, n, [z, y, x]);
         let truth = Truth { class: &self.class, weight: &self.weight };
-        let value = loss(Variant::WeightedRatio, probabilities, truth, &mut self.gradient);
+        let value = Loss::default().of(probabilities, truth, &mut self.gradient);
         self.network.backward(&self.gradient);
         let (weights, gradient) = self.network.weights_and_gradient();
         let parameters = &mut weights.values[..gradient.len()];

@@ -4,7 +4,7 @@ use tascan::network::layout;
 use tascan::ops::activations::Activations;
 use tascan::ops::adam::Adam;
 use tascan::ops::batch_norm::{self, Affine, Moments};
-use tascan::ops::loss::{CLASSES, Truth, Variant, loss};
+use tascan::ops::loss::{CLASSES, Loss, Truth};
 use tascan::ops::softmax;
 
 use crate::convolutions::Grid;
@@ -83,7 +83,7 @@ fn loss_row(harness: &mut Harness) {
     };
     harness.row(name, work, set_up, |(probabilities, class, weight, gradient)| {
         let truth = Truth { class, weight };
-        std::hint::black_box(loss(Variant::WeightedRatio, probabilities, truth, gradient));
+        std::hint::black_box(Loss::default().of(probabilities, truth, gradient));
     });
 }
 

@@ -2,7 +2,7 @@
 use ndarray::Array3;
 use tascan::network::{Network, TrainingNetwork, layout};
 use tascan::ops::adam::Adam;
-use tascan::ops::loss::{Truth, Variant, loss};
+use tascan::ops::loss::{Loss, Truth};
 use tascan::ops::{class_conv, conv_transpose3d::ConvTranspose3d, conv3d::Conv3d, first_conv};
 use tascan::weights::Weights;
 
@@ -56,7 +56,7 @@ fn step(network: &mut TrainingNetwork, adam: &mut Adam, batch: &[f32], grid: Gri
     let mut gradient = vec![0.0; 3 * batch.len()];
     let probabilities = network.forward(batch, grid.n, [grid.edge; 3]);
     let truth = Truth { class: &class, weight: &weight };
-    std::hint::black_box(loss(Variant::WeightedRatio, probabilities, truth, &mut gradient));
+    std::hint::black_box(Loss::default().of(probabilities, truth, &mut gradient));
     network.backward(&gradient);
     let (weights, gradient) = network.weights_and_gradient();
     adam.step(&mut weights.values[..gradient.len()], gradient, 1e-4);

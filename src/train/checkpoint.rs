@@ -1,7 +1,7 @@
 //! The state of a run between two steps: everything that the next step depends on.
 //!
-//! One safetensors file of three flat f32 tensors (`values` in the order of [`crate::network::layout`], `adam.first`
-//! and `adam.second`, the moments) with one metadata entry, the JSON form of [`Progress`]. It replaces its predecessor
+//! One safetensors file of flat f32 tensors (`values` in the order of [`crate::network::layout`], their running
+//! `average`, and the moments `adam.first` and `adam.second`) with one metadata entry, the JSON form of [`Progress`]. It replaces its predecessor
 //! in one step, so that a run that is killed at any moment resumes from a whole one.
 use std::collections::HashMap;
 use std::path::Path;
@@ -44,6 +44,8 @@ pub struct Best {
 pub struct Checkpoint {
     /// The network's weights.
     pub weights: Weights,
+    /// The running average of the weights' values.
+    pub average: Vec<f32>,
     /// The optimiser's state.
     pub adam: Adam,
     /// How far the run has come.
@@ -54,7 +56,8 @@ impl Checkpoint {
     /// Before the first step.
     pub fn start(weights: Weights, parameters: String) -> Self {
         let progress = Progress { parameters, ..Progress::default() };
-        Checkpoint { weights, adam: Adam::new(layout::trainable_len()), progress }
+        let average = weights.values.clone();
+        Checkpoint { weights, average, adam: Adam::new(layout::trainable_len()), progress }
     }
 
     /// Reads a checkpoint.
@@ -79,24 +82,37 @@ impl Checkpoint {
             Ok(bytemuck::pod_collect_to_vec(tensor.data()))
         };
         let values = read("values", layout::total_len())?;
+        let average = read("average", layout::total_len())?;
         let first = read("adam.first", layout::trainable_len())?;
         let second = read("adam.second", layout::trainable_len())?;
         let adam = Adam { first, second, steps: progress.steps };
-        Ok(Checkpoint { weights: Weights { values, metadata: Metadata::default() }, adam, progress })
+        let weights = Weights { values, metadata: Metadata::default() };
+        Ok(Checkpoint { weights, average, adam, progress })
     }
-}
 
-/// Writes a checkpoint, in place of an earlier one.
-///
-/// # Errors
-/// Where the file cannot be written; the earlier one then stays.
-pub fn write(path: &Path, weights: &Weights, adam: &Adam, progress: &Progress) -> Result<()> {
-    let entry = serde_json::to_string(progress).expect("progress has a JSON form");
-    let tensors = [("values", &weights.values), ("adam.first", &adam.first), ("adam.second", &adam.second)];
-    let views = tensors.map(|(name, values)| {
-        let view = TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values));
-        (name, view.expect("four bytes a value"))
-    });
-    let bytes = safetensors::serialize(views, Some(HashMap::from([(ENTRY.to_owned(), entry)])));
-    aside::write(path, &bytes.expect("three tensors of different names"))
+    /// Writes the checkpoint, in place of an earlier one.
+    ///
+    /// # Errors
+    /// Where the file cannot be written; the earlier one then stays.
+    pub fn write(
+        path: &Path,
+        weights: &Weights,
+        average: &[f32],
+        adam: &Adam,
+        progress: &Progress,
+    ) -> Result<()> {
+        let entry = serde_json::to_string(progress).expect("progress has a JSON form");
+        let tensors = [
+            ("values", &weights.values[..]),
+            ("average", average),
+            ("adam.first", &adam.first),
+            ("adam.second", &adam.second),
+        ];
+        let views = tensors.map(|(name, values)| {
+            let view = TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values));
+            (name, view.expect("four bytes a value"))
+        });
+        let bytes = safetensors::serialize(views, Some(HashMap::from([(ENTRY.to_owned(), entry)])));
+        aside::write(path, &bytes.expect("tensors of different names"))
+    }
 }

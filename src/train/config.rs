@@ -11,7 +11,7 @@ use super::masks::Masks;
 use super::rate::Optimiser;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
-use crate::ops::loss::Variant;
+use crate::ops::loss::Loss;
 use crate::volume::Shape;
 
 /// A training run.
@@ -26,8 +26,6 @@ pub struct Config {
     pub steps: u64,
     /// A checkpoint is written every so many steps, and at the end. Default 100.
     pub checkpoint_every: u64,
-    /// The loss: `weighted-ratio` (the paper's, default), `weighted`, `ratio` or `plain` (its Table 4).
-    pub loss: Variant,
     /// How grey values become the network's input. Default `robust`.
     pub normalization: Normalization,
     /// Number format of the final model: `f32` (default) or `f16`.
@@ -44,6 +42,8 @@ pub struct Config {
     pub augmentation: Augmentation,
     /// How labels become classes and weights.
     pub masks: Masks,
+    /// What is minimised.
+    pub loss: Loss,
     /// Adam and its learning rate.
     pub optimiser: Optimiser,
     /// Held-out volumes.
@@ -122,7 +122,6 @@ impl Default for Config {
             seed: 1,
             steps: 10_000,
             checkpoint_every: 100,
-            loss: Variant::WeightedRatio,
             normalization: Normalization::default(),
             precision: Precision::F32,
             training_data: None,
@@ -131,6 +130,7 @@ impl Default for Config {
             cuboids: Cuboids::default(),
             augmentation: Augmentation::default(),
             masks: Masks::default(),
+            loss: Loss::default(),
             optimiser: Optimiser::default(),
             validation: Validation::default(),
         }
@@ -201,6 +201,7 @@ impl Config {
         }
         self.check_synthetic()?;
         self.augmentation.check()?;
+        self.loss.check()?;
         self.optimiser.check()
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::io::aside;
 
-const HEADER: &str = "step,rate,loss,seconds,validation_dsc,validation_are";
+const HEADER: &str = "step,rate,loss,seconds,validation_dsc,validation_are,membrane_dice,foreground_dice";
 
 /// One line of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,21 +32,32 @@ pub struct Scored {
     pub dsc: f64,
     /// Adapted Rand error.
     pub are: f64,
+    /// Dice of the membrane voxels.
+    pub membrane: f64,
+    /// Dice of the foreground voxels.
+    pub foreground: f64,
 }
 
 impl Row {
     fn line(&self) -> String {
-        let validation = self.validation.map(|v| format!("{:.6},{:.6}", v.dsc, v.are));
-        let validation = validation.unwrap_or_else(|| ",".into());
+        let validation = self.validation.map_or(",,,".into(), |v| {
+            format!("{:.6},{:.6},{:.6},{:.6}", v.dsc, v.are, v.membrane, v.foreground)
+        });
         format!("{},{:e},{:.7},{:.3},{validation}", self.step, self.rate, self.loss, self.seconds)
     }
 
     fn parse(line: &str) -> Option<Row> {
         let fields: Vec<&str> = line.split(',').collect();
-        let [step, rate, loss, seconds, dsc, are] = fields[..] else { return None };
-        let validation = match (dsc, are) {
-            ("", "") => None,
-            _ => Some(Scored { dsc: dsc.parse().ok()?, are: are.parse().ok()? }),
+        let [step, rate, loss, seconds, validation @ ..] = fields.as_slice() else { return None };
+        let validation = match validation {
+            ["", "", "", ""] => None,
+            [dsc, are, membrane, foreground] => Some(Scored {
+                dsc: dsc.parse().ok()?,
+                are: are.parse().ok()?,
+                membrane: membrane.parse().ok()?,
+                foreground: foreground.parse().ok()?,
+            }),
+            _ => return None,
         };
         let (rate, loss, seconds) = (rate.parse().ok()?, loss.parse().ok()?, seconds.parse().ok()?);
         Some(Row { step: step.parse().ok()?, rate, loss, seconds, validation })

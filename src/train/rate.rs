@@ -1,4 +1,5 @@
-//! The learning rate of each step.
+//! The learning rate of each step, and the average over the steps.
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Adam's learning rate and its course.
@@ -13,6 +14,9 @@ pub struct Optimiser {
     pub warm_up: u64,
     /// Rate that `cosine` ends with. Default 1e-6.
     pub final_rate: f64,
+    /// Decay of the running average of the weights, which is then what is validated and becomes the model; below 1.
+    /// Default 0: the weights themselves.
+    pub average: f64,
 }
 
 /// The course of the learning rate.
@@ -27,7 +31,7 @@ pub enum Schedule {
 
 impl Default for Optimiser {
     fn default() -> Self {
-        Optimiser { rate: 1e-4, schedule: Schedule::Constant, warm_up: 0, final_rate: 1e-6 }
+        Optimiser { rate: 1e-4, schedule: Schedule::Constant, warm_up: 0, final_rate: 1e-6, average: 0.0 }
     }
 }
 
@@ -48,11 +52,22 @@ impl Optimiser {
         }
     }
 
+    /// Moves the running average of all weights and statistics after step `step` (from 1); in the first steps it
+    /// forgets faster, so that the random start does not linger.
+    pub fn average(&self, average: &mut [f32], values: &[f32], step: u64) {
+        let decay = self.average.min(step as f64 / (step as f64 + 10.0));
+        let (kept, share) = (decay as f32, (1.0 - decay) as f32);
+        average.par_iter_mut().zip(values).for_each(|(average, value)| *average = kept * *average + share * value);
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         for (name, rate) in [("rate", self.rate), ("final_rate", self.final_rate)] {
             if !(rate.is_finite() && rate >= 0.0) {
                 return Err(format!("optimiser.{name} = {rate}"));
             }
+        }
+        if !(0.0..1.0).contains(&self.average) {
+            return Err(format!("optimiser.average = {}: it is at least 0 and below 1", self.average));
         }
         Ok(())
     }

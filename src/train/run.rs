@@ -6,7 +6,7 @@ use std::time::Instant;
 use tracing::info;
 
 use super::batches::{Batch, Batches};
-use super::checkpoint::{self, Best, Checkpoint, Progress};
+use super::checkpoint::{Best, Checkpoint, Progress};
 use super::config::{Config, Precision, Validation};
 use super::curve;
 use super::log::{Log, Row, Scored};
@@ -16,7 +16,7 @@ use crate::io::aside;
 use crate::network::layout;
 use crate::network::training::TrainingNetwork;
 use crate::ops::adam::Adam;
-use crate::ops::loss::{Truth, loss};
+use crate::ops::loss::Truth;
 use crate::volume::Spacing;
 use crate::weights::{self, Metadata, Weights};
 
@@ -76,6 +76,7 @@ pub fn train(config: &Config, start: &Start) -> Result<PathBuf> {
         validator: Validator::open(config)?,
         log: Log::open(&files.log, done)?,
         network: TrainingNetwork::new(Weights { metadata, ..checkpoint.weights }),
+        average: checkpoint.average,
         adam: checkpoint.adam,
         progress: checkpoint.progress,
         d_probabilities: Vec::new(),
@@ -151,6 +152,7 @@ struct Run<'a> {
     validator: Validator,
     log: Log,
     network: TrainingNetwork,
+    average: Vec<f32>,
     adam: Adam,
     progress: Progress,
     d_probabilities: Vec<f32>,
@@ -184,7 +186,7 @@ impl Run<'_> {
         let probabilities = self.network.forward(&batch.raw, batch.raw.len() / voxels, batch.shape);
         self.d_probabilities.resize(probabilities.len(), 0.0);
         let truth = Truth { class: &batch.class, weight: &batch.weight };
-        let loss = loss(self.config.loss, probabilities, truth, &mut self.d_probabilities);
+        let loss = self.config.loss.of(probabilities, truth, &mut self.d_probabilities);
         if !loss.is_finite() {
             let steps = self.progress.steps;
             return Err(Error::invalid(format!(
@@ -196,6 +198,7 @@ impl Run<'_> {
         let (weights, gradient) = self.network.weights_and_gradient();
         self.adam.step(&mut weights.values[..layout::trainable_len()], gradient, rate);
         self.progress.steps += 1;
+        self.config.optimiser.average(&mut self.average, &weights.values, self.progress.steps);
 
         let row = Row {
             step: self.progress.steps,
@@ -218,13 +221,22 @@ impl Run<'_> {
         );
     }
 
+    /// The weights as they are now: the running average, which without a decay is the last step's.
+    fn model(&self) -> Weights {
+        Weights { values: self.average.clone(), metadata: self.network.weights().metadata.clone() }
+    }
+
     /// Scores the network on the held-out volumes and keeps it where it is the best so far.
     fn validate(&mut self) -> Result<Option<Scored>> {
-        let Some(scored) = self.validator.score(self.network.weights())? else { return Ok(None) };
+        let model = self.model();
+        let Some(scored) = self.validator.score(&model)? else { return Ok(None) };
         let steps = self.progress.steps;
-        info!("step {steps}: validation DSC {:.4}, ARE {:.4}", scored.dsc, scored.are);
+        info!(
+            "step {steps}: validation DSC {:.4}, ARE {:.4}, membrane {:.4}, foreground {:.4}",
+            scored.dsc, scored.are, scored.membrane, scored.foreground
+        );
         if self.progress.best.is_none_or(|best| scored.dsc > best.score) {
-            self.network.weights().save(&self.files.best, weights::Precision::F32)?;
+            model.save(&self.files.best, weights::Precision::F32)?;
             self.progress.best = Some(Best { steps, score: scored.dsc });
             self.progress.stale = 0;
         } else {
@@ -236,7 +248,8 @@ impl Run<'_> {
     /// Writes what a resumed run goes on from, and the curve.
     fn save(&self) -> Result<()> {
         self.log.sync()?;
-        checkpoint::write(&self.files.checkpoint, self.network.weights(), &self.adam, &self.progress)?;
+        let (path, weights) = (&self.files.checkpoint, self.network.weights());
+        Checkpoint::write(path, weights, &self.average, &self.adam, &self.progress)?;
         curve::draw(&self.files.curve, self.log.rows())
     }
 
@@ -244,7 +257,7 @@ impl Run<'_> {
     fn finish(self) -> Result<PathBuf> {
         let mut model = match self.progress.best {
             Some(_) => Weights::load(&self.files.best)?,
-            None => self.network.weights().clone(),
+            None => self.model(),
         };
         let other = &mut model.metadata.other;
         let steps = self.progress.best.map_or(self.progress.steps, |best| best.steps);

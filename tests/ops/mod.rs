@@ -12,7 +12,7 @@ mod erosion;
 mod first_conv;
 mod flood;
 mod grids;
-mod loss;
+pub mod loss;
 mod nearest_cell;
 mod peaks;
 mod regions;

@@ -1,4 +1,4 @@
-//! Training: targets, configuration, resuming, and the authors' first five steps.
+//! Classes and weights against the authors'.
 use ndarray::{Array3, Ix3};
 use tascan::train::masks::Masks;
 
