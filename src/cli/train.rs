@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::train::config::Config;
 use crate::train::run::{Start, train};
 
@@ -24,16 +24,9 @@ pub struct Args {
     /// Steps to train, instead of the configuration's.
     #[arg(long)]
     steps: Option<u64>,
-    /// Threads to compute with. Default: one for each core.
-    #[arg(long)]
-    threads: Option<usize>,
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|e| Error::invalid(format!("{threads} threads: {e}")))?;
-    }
     let mut config = Config::read(&args.config)?;
     config.output = args.output.unwrap_or(config.output);
     config.steps = args.steps.unwrap_or(config.steps);

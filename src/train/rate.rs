@@ -57,7 +57,10 @@ impl Optimiser {
     pub fn average(&self, average: &mut [f32], values: &[f32], step: u64) {
         let decay = self.average.min(step as f64 / (step as f64 + 10.0));
         let (kept, share) = (decay as f32, (1.0 - decay) as f32);
-        average.par_iter_mut().zip(values).for_each(|(average, value)| *average = kept * *average + share * value);
+        average
+            .par_iter_mut()
+            .zip(values)
+            .for_each(|(average, value)| *average = kept * *average + share * value);
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
