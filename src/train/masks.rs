@@ -6,14 +6,9 @@
 //! foreground and `M` the greatest `D` of the volume (the paper's reverse distance transform: larger near the
 //! membrane). For `D` the faces of the volume count as outside, as in the authors' code.
 use ndarray::{Array3, ArrayView3, Zip};
-use rayon::prelude::*;
 
-/// Background class.
-pub const BACKGROUND: u8 = 0;
-/// Membrane class.
-pub const MEMBRANE: u8 = 1;
-/// Foreground class.
-pub const FOREGROUND: u8 = 2;
+use crate::cells::{BACKGROUND, FOREGROUND, MEMBRANE};
+use crate::ops::distance::{self, Metric};
 
 /// How labels become classes and weights.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -47,8 +42,7 @@ impl Masks {
     pub fn targets(&self, labels: ArrayView3<u32>) -> Targets {
         let labels = labels.as_standard_layout();
         let class = self.classes(labels.view());
-        let foreground = class.mapv(|class| u32::from(class == FOREGROUND));
-        let squared = squared_distance(foreground.view());
+        let squared = distance::squared(class.view(), FOREGROUND, &Metric::ISOTROPIC);
         let greatest = f64::from(*squared.iter().max().unwrap_or(&0)).sqrt();
         let weight = Zip::from(&class).and(&squared).par_map_collect(|&class, &squared| match class {
             FOREGROUND => ((greatest + 1.0 - f64::from(squared).sqrt()) / greatest) as f32,
@@ -98,39 +92,4 @@ fn neighbour(labels: ArrayView3<u32>, at: (usize, usize, usize), offset: &[isize
     let [z, y, x] = offset;
     let at = [at.0.checked_add_signed(*z)?, at.1.checked_add_signed(*y)?, at.2.checked_add_signed(*x)?];
     labels.get(at).copied()
-}
-
-/// Squared distance of each labelled voxel to the nearest voxel of another label or outside the volume.
-fn squared_distance(labels: ArrayView3<u32>) -> Array3<u32> {
-    let mut squared = Array3::from_elem(labels.dim(), u32::MAX);
-    for axis in [2, 1, 0].map(ndarray::Axis) {
-        let lanes: Vec<_> = labels.lanes(axis).into_iter().zip(squared.lanes_mut(axis)).collect();
-        lanes.into_par_iter().for_each_init(Vec::new, |row, (labels, mut squared)| {
-            row.clear();
-            row.extend(squared.iter().copied());
-            for i in 0..labels.len() {
-                squared[i] = if labels[i] == 0 { 0 } else { nearest(labels, row, i) };
-            }
-        });
-    }
-    squared
-}
-
-fn nearest(labels: ndarray::ArrayView1<u32>, row: &[u32], i: usize) -> u32 {
-    let mut best = row[i];
-    for side in [-1isize, 1] {
-        for step in 1isize.. {
-            let step2 = (step * step) as u32;
-            if step2 >= best {
-                break;
-            }
-            let j = i as isize + side * step;
-            if j < 0 || j as usize >= row.len() || labels[j as usize] != labels[i] {
-                best = step2;
-                break;
-            }
-            best = best.min(step2.saturating_add(row[j as usize]));
-        }
-    }
-    best
 }

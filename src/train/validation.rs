@@ -5,16 +5,17 @@ use ndarray::{Array3, ArrayView3, Zip};
 
 use super::config::Config;
 use super::log::Scored;
-use super::masks::{FOREGROUND, MEMBRANE};
 use super::volumes::{Preparation, Volume, read_all};
-use crate::error::Result;
+use crate::cells::{self, FOREGROUND, MEMBRANE};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Scores};
 use crate::network::prediction::Predictor;
 use crate::weights::Weights;
 
 /// The held-out volumes of a run.
 pub struct Validator {
     volumes: Vec<Arc<Volume>>,
-    min_cell_size: u64,
+    options: metrics::Options,
 }
 
 impl Validator {
@@ -33,7 +34,14 @@ impl Validator {
                 volumes.extend(rendered.collect::<Result<Vec<_>>>()?);
             }
         }
-        Ok(Validator { volumes, min_cell_size: config.validation.min_cell_size })
+        let options =
+            metrics::Options { min_cell_size: config.validation.min_cell_size, ..Default::default() };
+        for volume in &volumes {
+            // A volume without a cell that counts is refused now, not after the first hour.
+            Scores::compare(volume.labels.view(), volume.labels.view(), &options)
+                .map_err(|e| Error::invalid(format!("a held-out volume: {e}")))?;
+        }
+        Ok(Validator { volumes, options })
     }
 
     /// The mean scores of these weights; `None` where there is no held-out volume.
@@ -59,8 +67,9 @@ impl Validator {
         let classes = predictor.predict(shape, shape, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();
         let [membrane, foreground] = [MEMBRANE, FOREGROUND].map(|class| dice(classes.view(), truth, class));
-        let _ = self.min_cell_size;
-        Ok(Scored { dsc: (membrane + foreground) / 2.0, are: 0.0, membrane, foreground })
+        let cells = cells::label_cells(classes.view(), volume.spacing, &cells::Options::default())?;
+        let scores = Scores::compare(cells.labels.view(), volume.labels.view(), &self.options)?;
+        Ok(Scored { dsc: scores.mean_dsc, are: scores.adapted_rand_error, membrane, foreground })
     }
 }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::config::{Config, Pair, Synthetic};
 use super::masks::{Masks, Targets};
+use crate::cells::FOREGROUND;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
@@ -64,7 +65,7 @@ impl Preparation {
         let spacing = raw.spacing();
         let named = |e: Error| Error::format(&pair.raw, e.to_string(), "a volume to learn from");
         let volume = self.prepare(raw.to_f32(), labels.to_labels()?, spacing).map_err(named)?;
-        if !volume.targets.class.iter().any(|&class| class == super::masks::FOREGROUND) {
+        if !volume.targets.class.iter().any(|&class| class == FOREGROUND) {
             return Err(Error::format(&pair.labels, "no cell with an inside", "labelled cells"));
         }
         Ok(volume)
