@@ -66,6 +66,7 @@ impl Files {
 /// is no number any more.
 pub fn train(config: &Config, start: &Start) -> Result<PathBuf> {
     std::fs::create_dir_all(&config.output).map_err(|e| Error::io(&config.output, e))?;
+    remove_unfinished(&config.output)?;
     let files = Files::of(&config.output);
     let checkpoint = begin(config, start, &files)?;
     let done = checkpoint.progress.steps;
@@ -90,10 +91,21 @@ pub fn train(config: &Config, start: &Start) -> Result<PathBuf> {
     run.finish()
 }
 
+/// Removes what a killed run was writing when it ended.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        if path.extension().is_some_and(|extension| extension == "partial") {
+            std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+        }
+    }
+    Ok(())
+}
+
 /// What the model says about itself.
 fn metadata(config: &Config, spacing: Option<Spacing>) -> Metadata {
     let data = match &config.synthetic {
-        None => format!("{} volumes", config.pairs.len()),
+        None => format!("pairs of files: {}", config.pairs.len()),
         Some(synthetic) => format!("synthetic tissue, generator seeds from {}", synthetic.seed),
     };
     Metadata {

@@ -6,6 +6,8 @@ use tascan::train::config::Config;
 use tascan::train::run::{Start, train};
 use tempfile::TempDir;
 
+use crate::compare::assert_close;
+
 /// Writes `text` as a configuration in a folder of its own.
 fn written(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -88,6 +90,56 @@ fn pairs_that_do_not_fit_are_refused() {
     holed[[1, 2, 3]] = f32::NAN;
     let error = error_of_pair(holed, one_cell);
     assert!(error.contains("raw.npy") && error.contains("NaN"), "{error}");
+}
+
+#[test]
+fn pairs_train_and_are_validated() {
+    let (folder, path) = written(
+        "steps = 2\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]\ncuboids = { batch = 2, smallest = 8, largest = 9 }
+         [validation]\nevery = 1\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]\nmin_cell_size = 10",
+    );
+    let halves = Array3::from_shape_fn([12, 12, 12], |(_, _, x)| 1 + u32::from(x > 5));
+    ndarray_npy::write_npy(folder.path().join("raw.npy"), &ramp([12, 12, 12])).unwrap();
+    ndarray_npy::write_npy(folder.path().join("labels.npy"), &halves).unwrap();
+    let model = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap();
+    let metadata = tascan::weights::Weights::load(model).unwrap().metadata;
+    assert_eq!(metadata.training_data.as_deref(), Some("pairs of files: 1"));
+    assert!(metadata.other.contains_key("validation_dsc"));
+    let curve = png::Decoder::new(std::io::BufReader::new(
+        std::fs::File::open(folder.path().join("run/loss.png")).unwrap(),
+    ));
+    let info = curve.read_info().unwrap().info().size();
+    assert_eq!(info, (900, 520));
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_is_named() {
+    let (folder, path) = written("output = 'file/run'\n[synthetic]");
+    std::fs::write(folder.path().join("file"), b"no folder").unwrap();
+    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap_err().to_string();
+    assert!(error.contains("file/run"), "{error}");
+}
+
+#[test]
+fn the_rate_rises_then_falls_along_half_a_cosine() {
+    let (_folder, path) =
+        written("[synthetic]\n[optimiser]\nrate = 0.5\nschedule = 'cosine'\nwarm_up = 4\nfinal_rate = 0.1");
+    let optimiser = Config::read(&path).unwrap().optimiser;
+    let rates: Vec<f32> = [0, 1, 3, 4, 54, 104, 200].map(|step| optimiser.at(step, 104) as f32).into();
+    assert_close(&rates, &[0.125, 0.25, 0.5, 0.5, 0.3, 0.1, 0.1], 1e-7);
+    let constant = tascan::train::rate::Optimiser::default();
+    assert_eq!([0, 999].map(|step| constant.at(step, 1000)), [1e-4, 1e-4]);
+}
+
+#[test]
+fn the_average_forgets_its_start_and_without_decay_is_the_last_step() {
+    let mut optimiser = tascan::train::rate::Optimiser::default();
+    let mut average = [5.0f32, -3.0];
+    optimiser.average(&mut average, &[1.5, 2.5], 1);
+    assert_eq!(average, [1.5, 2.5]);
+    optimiser.average = 0.9;
+    (1..=200).for_each(|step| optimiser.average(&mut average, &[7.0, 8.0], step));
+    assert_close(&average, &[7.0, 8.0], 1e-5);
 }
 
 #[test]

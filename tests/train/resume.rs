@@ -94,7 +94,10 @@ fn a_killed_run_ends_with_the_same_bytes_on_other_threads_too() {
 #[test]
 fn nothing_but_the_files_of_the_run_is_left() {
     let folder = folder();
-    assert!(run(folder.path(), "run", &["--steps", "4"]).status.success());
+    assert!(run(folder.path(), "run", &["--steps", "3"]).status.success());
+    // As a kill in the midst of a checkpoint leaves it.
+    fs::write(folder.path().join("run/checkpoint.safetensors.k1l2ed.partial"), b"half").unwrap();
+    assert!(run(folder.path(), "run", &["--steps", "4", "--resume"]).status.success());
     let mut names: Vec<String> = fs::read_dir(folder.path().join("run"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -125,6 +128,19 @@ fn an_earlier_run_is_neither_overwritten_nor_mixed_with_another() {
     assert_eq!(other.status.code(), Some(1));
     let message = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(message.contains("`batch = 2` instead of `batch = 1`"), "{message}");
+}
+
+#[test]
+fn a_run_that_gets_no_better_stops_early() {
+    let folder = folder();
+    let stubborn = CONFIG.replace("[validation]", "[optimiser]\nrate = 0.0\n[validation]\npatience = 2");
+    fs::write(folder.path().join("run.toml"), stubborn.replace("every = 8", "every = 2")).unwrap();
+    // The statistics of batch norm move for some steps; after them nothing does.
+    let done = run(folder.path(), "run", &["--steps", "4000"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let log = log(&folder.path().join("run/log.csv"));
+    assert!(log.len() < 4000, "{} lines", log.len());
+    assert!(folder.path().join("run/model.safetensors").exists());
 }
 
 #[test]
