@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use self::options::{Options, Tascan, Watershed};
 use self::selection::{Selection, select};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::distance::Metric;
 use crate::ops::{contacts, erosion, nearest_cell, regions, relabel, shells};
 use crate::supervoxels::{self, SuperVoxels};
@@ -38,6 +38,24 @@ pub struct Cells {
     pub supervoxels: Option<Array3<u32>>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
+}
+
+impl Cells {
+    /// These cells, which `classes` gave, if there are any.
+    ///
+    /// # Errors
+    /// Where there is none; says what the classes are instead.
+    pub fn require_some(self, classes: ArrayView3<u8>) -> Result<Self> {
+        if self.count > 0 {
+            return Ok(self);
+        }
+        let voxels = |class: u8| classes.iter().filter(|&&c| c == class).count();
+        let [background, membrane, foreground] = [BACKGROUND, MEMBRANE, FOREGROUND].map(voxels);
+        Err(Error::invalid(format!(
+            "no cell found: {background} voxels are background, {membrane} membrane and {foreground} the \
+             inside of cells"
+        )))
+    }
 }
 
 /// How long a stage took.

@@ -1,1 +1,146 @@
-//! From file to labels: the whole story.
+//! From a volume to its cells: the whole story.
+//!
+//! Grey values are normalised over the whole volume, the network gives every voxel a class, block by block, and the
+//! classes become cells. Nothing here touches a file; `cli::segment` reads and writes.
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::Array3;
+
+use crate::cells::{self, Cells, Stage};
+use crate::error::{Error, Result};
+use crate::intensity::{Normalization, Scaling};
+use crate::memory;
+use crate::network::prediction::{BYTES_PER_VOXEL, Prediction, Predictor};
+use crate::tiles;
+use crate::volume::{Shape, Volume};
+use crate::weights::Weights;
+
+/// A network's weights and what it expects.
+pub struct Model {
+    /// All parameters.
+    pub weights: Weights,
+    /// How the grey values of its training were normalised.
+    pub normalization: Normalization,
+}
+
+impl Model {
+    /// The model that is part of the program.
+    pub fn embedded() -> Result<Self> {
+        Self::from_weights(
+            Path::new("the embedded model"),
+            Weights::from_bytes("the embedded model", include_bytes!("../models/default.safetensors"))?,
+        )
+    }
+
+    /// A model file: safetensors, or a checkpoint of the authors'.
+    ///
+    /// # Errors
+    /// Those of [`Weights::load`], and where the file names a normalisation that does not exist.
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::from_weights(path, Weights::load(path)?)
+    }
+
+    /// The authors' checkpoints state no normalisation: they were trained on grey values as they are.
+    fn from_weights(origin: &Path, weights: Weights) -> Result<Self> {
+        let normalization = match &weights.metadata.normalization {
+            Some(name) => name.parse().map_err(|error: Error| error.about(origin))?,
+            None => Normalization::None,
+        };
+        Ok(Model { weights, normalization })
+    }
+}
+
+/// What a user may choose.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// In place of the model's own normalisation.
+    pub normalization: Option<Normalization>,
+    /// Run the network in the authors' four axis orders.
+    pub transposes: bool,
+    /// Voxels of a block on each axis; by default what half of the free memory allows. No result depends on it.
+    pub block: Option<Shape>,
+    /// Keep the probabilities of the three classes, 12 bytes a voxel.
+    pub keep_probabilities: bool,
+    /// How classes become cells.
+    pub cells: cells::Options,
+}
+
+/// Everything that became of a volume.
+pub struct Segmentation {
+    /// Classes and, if kept, probabilities.
+    pub prediction: Prediction,
+    /// The cells and, if kept, the super voxels.
+    pub cells: Cells,
+    /// The stages in their order.
+    pub stages: Vec<Stage>,
+}
+
+/// Is told how far the work is.
+pub trait Observer {
+    /// The network begins with a volume of this many voxels.
+    fn network_begins(&mut self, voxels: u64);
+    /// The network has done this many voxels in all.
+    fn network_at(&mut self, voxels: u64);
+    /// The network is through.
+    fn network_ends(&mut self);
+}
+
+/// Finds the cells of a volume.
+///
+/// # Errors
+/// Where the volume is empty or constant or a voxel is no number, and where no cell is found.
+pub fn segment(
+    volume: &Volume,
+    model: &Model,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Segmentation> {
+    let mut stages = Vec::new();
+    let normalization = options.normalization.unwrap_or(model.normalization);
+    let scaling = timed(&mut stages, "normalisation", || normalization.fit_volume(volume))?;
+    let prediction = timed(&mut stages, "network", || predict(volume, scaling, model, options, observer))?;
+    let classes = prediction.classes.view();
+    let cells = cells::label_cells(classes, volume.spacing(), &options.cells)
+        .and_then(|cells| cells.require_some(classes))
+        .map_err(|error| error.about(volume.name()))?;
+    stages.extend_from_slice(&cells.stages);
+    Ok(Segmentation { prediction, cells, stages })
+}
+
+/// Runs a stage and notes its time.
+pub fn timed<T>(stages: &mut Vec<Stage>, name: &'static str, stage: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = stage();
+    stages.push(Stage { name, seconds: start.elapsed().as_secs_f64() });
+    result
+}
+
+fn predict(
+    volume: &Volume,
+    scaling: Scaling,
+    model: &Model,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Prediction> {
+    let shape = volume.shape();
+    let mut predictor = Predictor::new(&model.weights, options.transposes);
+    predictor.keep_probabilities = options.keep_probabilities;
+    let block = options.block.unwrap_or_else(|| default_block(shape));
+    tracing::debug!("the network runs in blocks of {block:?} voxels");
+    let mut read = |start: Shape, extent: Shape| -> Result<Array3<f32>> {
+        let mut voxels = volume.read_f32(start, extent);
+        voxels.par_mapv_inplace(|x| scaling.apply(x));
+        Ok(voxels)
+    };
+    observer.network_begins(volume.len() as u64);
+    let prediction = predictor.predict(shape, block, &mut read, &mut |done| observer.network_at(done as u64));
+    observer.network_ends();
+    prediction
+}
+
+/// Blocks whose network takes at most half of the free memory: the results need the other half.
+fn default_block(shape: Shape) -> Shape {
+    const UNKNOWN: u64 = 4 << 30;
+    tiles::block_for_memory(shape, memory::available().unwrap_or(UNKNOWN) / 2, BYTES_PER_VOXEL)
+}

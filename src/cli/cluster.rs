@@ -1,15 +1,14 @@
 //! `tascan cluster`: the second stage alone.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use super::cell_options::CellOptions;
+use super::report::{self, Report};
 use crate::boundary;
-use crate::cells::{Cells, Stage, label_cells};
+use crate::cells::{Cells, Options, label_cells};
 use crate::error::{Error, Result};
 use crate::io::{self, Role};
-use crate::memory;
+use crate::pipeline::timed;
 use crate::volume::{Shape, Spacing, Volume};
 
 /// Cells from a volume of classes, without the network.
@@ -39,9 +38,9 @@ pub struct Args {
     /// Voxel size in micrometres, instead of the file's: Z,Y,X.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
-    /// Voxels of the blocks in which super voxels are found; no result depends on it: Z,Y,X.
-    #[arg(long, value_name = "Z,Y,X", value_delimiter = ',')]
-    block: Option<Vec<usize>>,
+    /// Voxels of the blocks in which super voxels are found, one number or Z,Y,X; no result depends on it.
+    #[arg(long, value_name = "VOXELS", value_parser = super::parse_block)]
+    block: Option<Shape>,
     /// Write the super voxels too.
     #[arg(long, value_name = "FILE")]
     save_supervoxels: Option<PathBuf>,
@@ -52,89 +51,46 @@ pub struct Args {
     cells: CellOptions,
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
-    input: &'a Path,
-    output: &'a Path,
-    shape: Shape,
-    spacing: Option<Spacing>,
-    cells: u32,
-    stages: &'a [Stage],
-    /// Bytes.
-    peak_memory: Option<u64>,
+pub(super) fn run(args: Args) -> Result<ExitCode> {
+    Ok(report::print(&args.input, cluster(&args), args.json))
 }
 
-pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let options = args.cells.resolve(block(&args)?, args.save_supervoxels.is_some())?;
-    let outputs = std::iter::once(&args.output).chain(&args.save_supervoxels);
-    outputs.into_iter().try_for_each(|output| differs(&args.input, output))?;
-    let volume = io::open(&args.input, Role::Labels)?;
-    let spacing = args.spacing.or(volume.spacing());
-    let cells = find(&volume, spacing, &args, &options).map_err(|error| error.about(&args.input))?;
+fn cluster(args: &Args) -> Result<Report> {
+    let options = args.cells.resolve(args.block, args.save_supervoxels.is_some())?;
+    let mut outputs = std::iter::once(&args.output).chain(&args.save_supervoxels);
+    outputs.try_for_each(|output| io::check_output(&args.input, output))?;
+    let mut stages = Vec::new();
+    let volume = timed(&mut stages, "open", || io::open(&args.input, Role::Labels))?;
+    let volume = match args.spacing {
+        Some(spacing) => volume.with_spacing(Some(spacing)),
+        None => volume,
+    };
+    let cells = find(&volume, args, &options).map_err(|error| error.about(&args.input))?;
+    stages.extend_from_slice(&cells.stages);
+    timed(&mut stages, "write", || save(args, volume.spacing(), &cells))?;
+    Ok(Report::new(&args.input, &args.output, &volume, cells.count, stages))
+}
+
+fn save(args: &Args, spacing: Option<Spacing>, cells: &Cells) -> Result<()> {
     if let (Some(file), Some(supervoxels)) = (&args.save_supervoxels, &cells.supervoxels) {
         io::write_labels(file, supervoxels.view(), spacing)?;
     }
-    io::write_labels(&args.output, cells.labels.view(), spacing)?;
-    report(&args, volume.shape(), spacing, &cells);
-    Ok(ExitCode::SUCCESS)
+    io::write_labels(&args.output, cells.labels.view(), spacing)
 }
 
-fn find(
-    volume: &Volume,
-    spacing: Option<Spacing>,
-    args: &Args,
-    options: &crate::cells::Options,
-) -> Result<Cells> {
-    if !args.boundary {
-        return label_cells(volume.to_classes()?.view(), spacing, options);
-    }
+fn find(volume: &Volume, args: &Args, options: &Options) -> Result<Cells> {
     if !(0. ..=1.).contains(&args.boundary_threshold) || args.background_factor.is_nan() {
         return Err(Error::invalid(
             "the threshold has to lie between 0 and 1, and the factor to be a number",
         ));
     }
-    let classes = boundary::classes(volume, args.boundary_threshold)?;
-    let mut cells = label_cells(classes.view(), spacing, options)?;
-    boundary::drop_background(&mut cells, args.background_factor);
-    Ok(cells)
-}
-
-fn block(args: &Args) -> Result<Option<Shape>> {
-    let shape = |edges: &Vec<usize>| {
-        let wrong =
-            |_| Error::invalid(format!("block {edges:?}: expected three edges, for example 64,64,64"));
-        Shape::try_from(edges.as_slice()).map_err(wrong)
+    let classes = match args.boundary {
+        true => boundary::classes(volume, args.boundary_threshold)?,
+        false => volume.to_classes()?,
     };
-    args.block.as_ref().map(shape).transpose()
-}
-
-/// Fails where an output would replace the input.
-fn differs(input: &Path, output: &Path) -> Result<()> {
-    let same = input.canonicalize().is_ok_and(|i| output.canonicalize().is_ok_and(|o| i == o));
-    match same {
-        true => Err(Error::invalid(format!("{} is the input: name another output", output.display()))),
-        false => Ok(()),
+    let mut cells = label_cells(classes.view(), volume.spacing(), options)?;
+    if args.boundary {
+        boundary::drop_background(&mut cells, args.background_factor);
     }
-}
-
-fn report(args: &Args, shape: Shape, spacing: Option<Spacing>, cells: &Cells) {
-    let report = Report {
-        input: &args.input,
-        output: &args.output,
-        shape,
-        spacing,
-        cells: cells.count,
-        stages: &cells.stages,
-        peak_memory: memory::peak(),
-    };
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("numbers and names are JSON"));
-        return;
-    }
-    let seconds = cells.stages.iter().map(|stage| stage.seconds).sum::<f64>();
-    tracing::info!("{}: {} cells in {seconds:.2} s", args.input.display(), cells.count);
-    for Stage { name, seconds } in &cells.stages {
-        tracing::debug!("{name:>14} {seconds:8.3} s");
-    }
+    cells.require_some(classes.view())
 }

@@ -5,6 +5,8 @@ mod convert;
 mod demo;
 mod evaluate;
 mod info;
+mod progress;
+mod report;
 mod segment;
 mod synthesize;
 mod train;
@@ -14,6 +16,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::error::{Error, Result};
+use crate::volume::Shape;
 
 /// From a 3D microscopy volume of cell membranes to one label per cell.
 #[derive(Parser)]
@@ -86,4 +91,19 @@ fn start_threads(threads: Option<NonZeroUsize>) {
     let threads = threads.map_or(0, NonZeroUsize::get);
     let started = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     started.expect("nothing has used the threads before");
+}
+
+/// Reads the voxels of a block: one number for a cube, or `z,y,x`.
+fn parse_block(text: &str) -> Result<Shape> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let block = match numbers.as_deref() {
+        Some(&[edge]) => Some([edge; 3]),
+        Some(&[z, y, x]) => Some([z, y, x]),
+        _ => None,
+    };
+    block.filter(|block| !block.contains(&0)).ok_or_else(|| {
+        Error::invalid(format!(
+            "block {text:?}: expected one number of voxels or three, z,y,x, for example 128"
+        ))
+    })
 }

@@ -48,6 +48,23 @@ pub fn is_volume(path: &Path) -> bool {
     Spec::parse(path).is_ok()
 }
 
+/// The file that `spec` names, without its data set.
+///
+/// # Errors
+/// The ending is that of no format.
+pub fn file_of(spec: &Path) -> Result<PathBuf> {
+    Ok(Spec::parse(spec)?.path)
+}
+
+/// Finds out before long work whether its result could be written to `output`; leaves nothing behind.
+///
+/// # Errors
+/// Those of [`write`] but for a full disk, and where `output` would replace `input`.
+pub fn check_output(input: &Path, output: &Path) -> Result<()> {
+    refuse_same_file(input, output)?;
+    aside::Aside::create(&file_of(output)?).map(drop)
+}
+
 /// Whether a file of this name can hold the voxel size; `.npy` cannot.
 pub fn keeps_spacing(path: &Path) -> bool {
     Spec::parse(path).is_ok_and(|spec| spec.format != Format::Npy)

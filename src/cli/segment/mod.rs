@@ -1,0 +1,142 @@
+//! `tascan segment`: from the files of membrane volumes to label files.
+mod plan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ndarray::Axis;
+
+use self::plan::Job;
+use super::cell_options::CellOptions;
+use super::progress::Progress;
+use super::report::{self, Report};
+use crate::device::choice::Choice;
+use crate::error::Result;
+use crate::intensity::Normalization;
+use crate::io::{self, Role};
+use crate::pipeline::{self, Model, Segmentation, timed};
+use crate::volume::{Shape, Spacing, Volume};
+
+/// Cells from membrane volumes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Volumes (TIFF, HDF5, NPY, NPZ), or folders of them.
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// The label file; for several inputs the folder where NAME_labels.tif of each appears.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// A model file in place of the built-in one: safetensors, or a PyTorch checkpoint of the authors'.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Where to compute: auto, cpu, cuda or cuda:NUMBER.
+    #[arg(long, default_value_t)]
+    device: Choice,
+    /// Run the network in four axis orders; a voxel that any of them calls membrane is membrane.
+    #[arg(long)]
+    tta: bool,
+    /// How grey values are normalised; by default as the model states.
+    #[arg(long, value_enum)]
+    normalize: Option<Normalization>,
+    /// Voxel size in micrometres, in place of the file's.
+    #[arg(long, value_name = "Z,Y,X")]
+    spacing: Option<Spacing>,
+    /// Voxels of the network's blocks along each axis, or three numbers; by default as memory allows.
+    #[arg(long, value_name = "VOXELS", value_parser = super::parse_block)]
+    block: Option<Shape>,
+    /// Also write the probabilities: NAME_background.tif, NAME_membrane.tif and NAME_foreground.tif.
+    #[arg(long)]
+    save_probabilities: bool,
+    /// Also write NAME_classes.tif: background 0, membrane 1, inside of cells 2.
+    #[arg(long)]
+    save_classes: bool,
+    /// Also write NAME_supervoxels.tif, what the cells were put together from.
+    #[arg(long)]
+    save_supervoxels: bool,
+    /// One JSON object for each input on stdout.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cells: CellOptions,
+}
+
+/// The names of the three probability files, in the order of the classes.
+const PROBABILITIES: [&str; 3] = ["background", "membrane", "foreground"];
+
+pub(super) fn run(args: Args) -> Result<ExitCode> {
+    args.device.check()?;
+    let jobs = plan::jobs(&args.inputs, &args.output)?;
+    let options = args.options()?;
+    let model = args.model.as_deref().map_or_else(Model::embedded, Model::load)?;
+    let mut status = ExitCode::SUCCESS;
+    for job in &jobs {
+        let result = segment(job, &args, &model, &options);
+        if report::print(&job.input, result, args.json) != ExitCode::SUCCESS {
+            status = ExitCode::FAILURE;
+        }
+    }
+    Ok(status)
+}
+
+fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -> Result<Report> {
+    check_outputs(job, args)?;
+    let mut stages = Vec::new();
+    let volume = timed(&mut stages, "open", || io::open(&job.input, Role::Raw))?;
+    let volume = match args.spacing {
+        Some(spacing) => volume.with_spacing(Some(spacing)),
+        None => volume,
+    };
+    let name = job.input.file_name().unwrap_or(job.input.as_os_str());
+    let mut progress = Progress::new(name.to_string_lossy().into_owned());
+    let segmentation = pipeline::segment(&volume, model, options, &mut progress)?;
+    stages.extend_from_slice(&segmentation.stages);
+    timed(&mut stages, "write", || save(job, &volume, &segmentation, args))?;
+    Ok(Report::new(&job.input, &job.output, &volume, segmentation.cells.count, stages))
+}
+
+impl Args {
+    fn options(&self) -> Result<pipeline::Options> {
+        Ok(pipeline::Options {
+            normalization: self.normalize,
+            transposes: self.tta,
+            block: self.block,
+            keep_probabilities: self.save_probabilities,
+            cells: self.cells.resolve(None, self.save_supervoxels)?,
+        })
+    }
+
+    /// What is written beside the labels.
+    fn extras(&self) -> Vec<&'static str> {
+        let mut extras = Vec::new();
+        extras.extend(PROBABILITIES.iter().filter(|_| self.save_probabilities));
+        extras.extend(self.save_classes.then_some("classes"));
+        extras.extend(self.save_supervoxels.then_some("supervoxels"));
+        extras
+    }
+}
+
+/// Finds out before the work, not after it, that an output cannot be written or would replace the input.
+fn check_outputs(job: &Job, args: &Args) -> Result<()> {
+    let extras = args.extras().into_iter().map(|what| job.beside(what));
+    for output in std::iter::once(job.output.clone()).chain(extras) {
+        io::check_output(&job.input, &output)?;
+    }
+    Ok(())
+}
+
+/// The labels come last: where they are, the rest is.
+fn save(job: &Job, volume: &Volume, segmentation: &Segmentation, args: &Args) -> Result<()> {
+    let spacing = volume.spacing();
+    if let Some(probabilities) = &segmentation.prediction.probabilities {
+        for (name, map) in PROBABILITIES.into_iter().zip(probabilities.axis_iter(Axis(0))) {
+            io::write(&job.beside(name), map, spacing)?;
+        }
+    }
+    if args.save_classes {
+        io::write(&job.beside("classes"), segmentation.prediction.classes.view(), spacing)?;
+    }
+    if let Some(supervoxels) = &segmentation.cells.supervoxels {
+        io::write_labels(&job.beside("supervoxels"), supervoxels.view(), spacing)?;
+    }
+    io::write_labels(&job.output, segmentation.cells.labels.view(), spacing)
+}

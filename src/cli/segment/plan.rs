@@ -1,0 +1,102 @@
+//! Which inputs there are, and which file each one becomes: settled before anything is computed.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::io;
+
+/// What the files of one input are called after: `NAME_labels.tif`, `NAME_classes.tif`, ...
+const SUFFIXES: [&str; 6] = ["labels", "classes", "supervoxels", "background", "membrane", "foreground"];
+
+/// One volume to segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// What the user named, or a file of the folder that the user named.
+    pub input: PathBuf,
+    /// The label file.
+    pub output: PathBuf,
+}
+
+impl Job {
+    /// The file beside the labels that holds `what`: `NAME_what.tif`.
+    pub fn beside(&self, what: &str) -> PathBuf {
+        let ending = file_of(&self.output).extension().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = stem(&self.output);
+        let stem = stem.strip_suffix("_labels").unwrap_or(&stem);
+        self.output.with_file_name(format!("{stem}_{what}.{ending}"))
+    }
+}
+
+/// One job an input. `output` is a file for a single input, and a folder for several or where it is one.
+///
+/// # Errors
+/// Where a folder holds no volume or cannot be read, and where two inputs would become one file.
+pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
+    let is_folder = |path: &Path| path.is_dir();
+    let several = inputs.len() > 1 || inputs.iter().any(|input| is_folder(input));
+    if !several && !is_folder(output) && !ends_in_separator(output) {
+        return Ok(vec![Job { input: inputs[0].clone(), output: output.to_owned() }]);
+    }
+    if !is_folder(output) {
+        return Err(Error::format(output, "no such folder", "the folder for the labels of the inputs"));
+    }
+    let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
+    let mut jobs = Vec::new();
+    for input in inputs.iter().map(|input| volumes_of(input)).collect::<Result<Vec<_>>>()?.concat() {
+        let output = output.join(format!("{}_labels.{}", stem(&input), ending_for(&input)));
+        if let Some(other) = taken.insert(output.clone(), input.clone()) {
+            let both = format!("{} and {}", other.display(), input.display());
+            return Err(Error::format(output, both, "inputs of different names"));
+        }
+        jobs.push(Job { input, output });
+    }
+    Ok(jobs)
+}
+
+/// The input itself, or the volumes in it; what an earlier run wrote there is passed over.
+fn volumes_of(input: &Path) -> Result<Vec<PathBuf>> {
+    if !input.is_dir() {
+        return Ok(vec![input.to_owned()]);
+    }
+    let failed = |source| Error::io(input, source);
+    let entries = fs::read_dir(input).map_err(failed)?;
+    let paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+    let mut volumes: Vec<_> =
+        paths.into_iter().filter(|path| path.is_file() && io::is_volume(path) && !is_result(path)).collect();
+    volumes.sort();
+    match volumes.is_empty() {
+        true => Err(Error::format(input, "a folder without volumes", "a folder with volumes to segment")),
+        false => Ok(volumes),
+    }
+}
+
+fn is_result(path: &Path) -> bool {
+    let stem = stem(path);
+    SUFFIXES.iter().any(|suffix| stem.strip_suffix(suffix).is_some_and(|stem| stem.ends_with('_')))
+}
+
+/// The name of the file without its ending, without `.ome` and without a data set's name.
+fn stem(path: &Path) -> String {
+    let stem = file_of(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    stem.strip_suffix(".ome").map(str::to_owned).unwrap_or(stem)
+}
+
+/// Labels keep the format of their input; TIFF's many endings become one.
+fn ending_for(input: &Path) -> String {
+    let ending = file_of(input).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match ending.as_str() {
+        "npy" | "npz" | "h5" | "hdf5" => ending,
+        _ => "tif".to_owned(),
+    }
+}
+
+/// The path without the data set; what is no volume's name fails later, and alone.
+fn file_of(path: &Path) -> PathBuf {
+    io::file_of(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn ends_in_separator(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().last().is_some_and(|&byte| std::path::is_separator(byte.into()))
+}
