@@ -26,7 +26,7 @@ pub fn classes(map: &Volume, threshold: f64) -> Result<Array3<u8>> {
         return Err(Error::format(map.name(), found, "membrane probabilities"));
     }
     let (low, high) = map.range().unwrap_or_default();
-    if low < 0. || f64::from(high) > scale {
+    if low < 0. || high > scale {
         let found = format!("values from {low} to {high}");
         return Err(Error::format(map.name(), found, format!("membrane probabilities from 0 to {scale}")));
     }
