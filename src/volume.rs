@@ -62,7 +62,7 @@ pub struct Origin {
     /// The data set inside the file, for formats that hold several.
     pub dataset: Option<String>,
     /// The format, as a person calls it.
-    pub format: &'static str,
+    pub format: String,
     /// How the voxels are compressed: `none`, `LZW`, ...
     pub compression: String,
     /// Whether the voxels are read from the mapped file when they are needed; otherwise they are in memory.
@@ -70,11 +70,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Origin {
             path: PathBuf::new(),
             dataset: None,
-            format: "memory",
+            format: "memory".into(),
             compression: "none".into(),
             mapped: false,
         }

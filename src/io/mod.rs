@@ -84,12 +84,7 @@ pub fn volumes(spec: &Path) -> Result<Vec<PathBuf>> {
     if names.is_empty() {
         return Err(Error::format(path, "no data set of three axes", "a 3D volume: z, y, x"));
     }
-    let spec = |name: &String| {
-        let mut spec = path.clone().into_os_string();
-        spec.push(format!(":{name}"));
-        spec.into()
-    };
-    Ok(names.iter().map(spec).collect())
+    Ok(names.iter().map(|name| spec::place(&path, name)).collect())
 }
 
 /// Writes voxels (z, y, x) in their type; the file appears only when it is complete. `path` may name a data set; it is

@@ -6,7 +6,7 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, Origin, Shape, Store, Volume};
+use crate::volume::{Bytes, Dtype, Origin, Shape, Store, Volume, for_dtype};
 
 const EXPECTED: &str = "a NumPy array of three axes z, y, x with numbers";
 
@@ -14,15 +14,20 @@ const EXPECTED: &str = "a NumPy array of three axes z, y, x with numbers";
 pub(super) fn open(path: &Path) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let array = Layout::read(path, map.as_ref())?;
-    let store = Store::contiguous(Box::new(map), array.start, array.shape, array.dtype, array.swapped);
     let origin = Origin {
         path: path.to_owned(),
         dataset: None,
-        format: "NPY",
+        format: "NPY".into(),
         compression: "none".into(),
-        mapped: true,
+        mapped: !array.fortran,
     };
-    Ok(Volume { shape: array.shape, dtype: array.dtype, spacing: None, origin, store })
+    Ok(Volume {
+        shape: array.shape,
+        dtype: array.dtype,
+        spacing: None,
+        origin,
+        store: array.store(Box::new(map)),
+    })
 }
 
 /// Where an array lies in the bytes of a `.npy` file, and what it is.
@@ -31,6 +36,8 @@ pub(super) struct Layout {
     pub(super) shape: Shape,
     pub(super) dtype: Dtype,
     pub(super) swapped: bool,
+    /// Whether z is the fastest axis, not x.
+    pub(super) fortran: bool,
 }
 
 impl Layout {
@@ -41,10 +48,7 @@ impl Layout {
             .map_err(|e| Error::format(path, format!("no NumPy header ({e})"), EXPECTED))?;
         let start = cursor.position() as usize;
         let (dtype, swapped) = number_type(path, &header.dtype())?;
-        if header.order() == Order::Fortran {
-            let found = "an array in Fortran order";
-            return Err(Error::format(path, found, "C order: save numpy.ascontiguousarray(array)"));
-        }
+        let fortran = header.order() == Order::Fortran;
         let shape = super::check_shape(path, header.shape(), dtype)?;
         let wanted = shape.iter().product::<usize>() * dtype.size();
         if bytes.len() - start < wanted {
@@ -55,7 +59,27 @@ impl Layout {
                 format!("{wanted} for {shape:?} of {dtype}; is the file cut short?"),
             ));
         }
-        Ok(Layout { start, shape, dtype, swapped })
+        Ok(Layout { start, shape, dtype, swapped, fortran })
+    }
+
+    /// The voxels in the bytes of the file; those in Fortran order are copied into the order z, y, x.
+    pub(super) fn store(&self, bytes: Bytes) -> Store {
+        if !self.fortran {
+            return Store::contiguous(bytes, self.start, self.shape, self.dtype, self.swapped);
+        }
+        let [z, y, x] = self.shape;
+        let source = Store::contiguous(bytes, self.start, [x, y, z], self.dtype, self.swapped);
+        let array = Volume {
+            shape: [x, y, z],
+            dtype: self.dtype,
+            spacing: None,
+            origin: Origin::memory(),
+            store: source,
+        };
+        for_dtype!(self.dtype, S => {
+            let turned = array.read::<S>([0; 3], [x, y, z]).reversed_axes();
+            Volume::from_array(turned, None).store
+        })
     }
 }
 

@@ -35,13 +35,13 @@ pub(super) fn open(path: &Path, name: Option<&str>, role: Role) -> Result<Volume
     let spacing = spacing(&mut archive);
     let entry = archive.by_index(index).map_err(|e| broken(path, &e))?;
     let compression = entry.compression();
-    let (array, store) = read(path, &map, entry)?;
+    let (array, store) = read(&spec::place(path, &name), &map, entry)?;
     let origin = Origin {
         path: path.to_owned(),
         dataset: Some(name),
-        format: "NPZ",
+        format: "NPZ".into(),
         compression: format!("{compression}").to_lowercase(),
-        mapped: compression == CompressionMethod::Stored,
+        mapped: compression == CompressionMethod::Stored && !array.fortran,
     };
     Ok(Volume { shape: array.shape, dtype: array.dtype, spacing, origin, store })
 }
@@ -67,14 +67,14 @@ fn read(path: &Path, map: &Mapped, mut entry: ZipFile<'_, Cursor<&[u8]>>) -> Res
     {
         let end = start.saturating_add(length as usize).min(map.as_ref().len());
         let array = Layout::read(path, &map.as_ref()[start.min(end)..end])?;
-        let first = start + array.start;
-        let store = Store::contiguous(Box::new(map.clone()), first, array.shape, array.dtype, array.swapped);
+        let array = Layout { start: start + array.start, ..array };
+        let store = array.store(Box::new(map.clone()));
         return Ok((array, store));
     }
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes).map_err(|e| broken(path, &e))?;
     let array = Layout::read(path, &bytes)?;
-    let store = Store::contiguous(owned_bytes(bytes), array.start, array.shape, array.dtype, array.swapped);
+    let store = array.store(owned_bytes(bytes));
     Ok((array, store))
 }
 

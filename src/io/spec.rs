@@ -65,6 +65,13 @@ impl Spec {
     }
 }
 
+/// The name of a data set with its file, as the user writes it.
+pub(super) fn place(path: &Path, dataset: &str) -> PathBuf {
+    let mut place = path.to_owned().into_os_string();
+    place.push(format!(":{dataset}"));
+    place.into()
+}
+
 /// Chooses the data set that a role stands for among those of three axes: by its name, or as the only one.
 pub(super) fn choose(path: &Path, volumes: &[String], role: Role) -> Result<String> {
     let wanted: &[&str] = match role {

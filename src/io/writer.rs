@@ -42,9 +42,7 @@ impl Writer {
         super::check_shape(&path, &shape.map(|extent| extent as u64), dtype)?;
         let name = dataset.unwrap_or_else(|| spec::default_name(role).into());
         let file = match format {
-            Format::Tiff => {
-                FileWriter::Tiff(Box::new(TiffWriter::create(&path, shape, dtype, spacing, false)?))
-            }
+            Format::Tiff => FileWriter::Tiff(Box::new(TiffWriter::create(&path, shape, dtype, spacing)?)),
             Format::Hdf5 => FileWriter::Hdf5(Hdf5Writer::create(&path, &name, shape, dtype, spacing)?),
             Format::Npz => FileWriter::Npz(Box::new(NpzWriter::create(&path, &name, shape, dtype, spacing)?)),
             Format::Npy => {

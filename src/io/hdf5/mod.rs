@@ -89,16 +89,18 @@ fn collect(
 }
 
 fn volume(path: &Path, map: &Mapped, file: &Hdf5File, dataset: &Dataset, name: String) -> Result<Volume> {
-    let (dtype, swapped) = number_type(path, dataset)?;
-    let shape = check_shape(path, dataset.shape(), dtype)?;
+    let place = spec::place(path, &name);
+    let (dtype, swapped) = number_type(&place, dataset)?;
+    let shape = check_shape(&place, dataset.shape(), dtype)?;
     let spacing = spacing(file, dataset);
     let header = file.get_or_parse_header(dataset.address()).map_err(|e| broken(path, &e))?;
     let compression = compression(&header.messages);
     let (store, mapped) = match run_in_file(&header.messages, map, shape, dtype) {
         Some(start) => (Store::contiguous(Box::new(map.clone()), start, shape, dtype, swapped), true),
-        None => (decode(path, map, dataset, shape, dtype, swapped)?, false),
+        None => (decode(&place, map, dataset, shape, dtype, swapped)?, false),
     };
-    let origin = Origin { path: path.to_owned(), dataset: Some(name), format: "HDF5", compression, mapped };
+    let origin =
+        Origin { path: path.to_owned(), dataset: Some(name), format: "HDF5".into(), compression, mapped };
     Ok(Volume { shape, dtype, spacing, origin, store })
 }
 
@@ -148,7 +150,7 @@ fn number_type(path: &Path, dataset: &Dataset) -> Result<(Dtype, bool)> {
         Datatype::FloatingPoint { size: 4, byte_order } => (Dtype::F32, byte_order),
         Datatype::FloatingPoint { size: 8, byte_order } => (Dtype::F64, byte_order),
         _ => {
-            let found = format!("a data set {} of {:?}", dataset.name(), dataset.dtype());
+            let found = format!("elements of type {:?}", dataset.dtype());
             return Err(Error::format(path, found, "integers, or floating point of 32 or 64 bits"));
         }
     };

@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Volume> {
     let origin = Origin {
         path: path.to_owned(),
         dataset: None,
-        format: stack.flavour,
+        format: format!("{}{}", stack.flavour, if pages.big { " (BigTIFF)" } else { "" }),
         compression: first.compression.to_string(),
         mapped: false,
     };

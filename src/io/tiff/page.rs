@@ -18,6 +18,8 @@ pub(super) struct Pages {
     pub(super) edges: [Option<f64>; 2],
     /// Whether numbers are stored in another byte order than this machine's.
     pub(super) swapped: bool,
+    /// Whether it is the variant for more than 4 GB.
+    pub(super) big: bool,
 }
 
 /// One page: a plane of the stack.
@@ -61,6 +63,8 @@ pub(super) type FileDecoder<'a> = Decoder<Cursor<&'a [u8]>>;
 pub(super) fn decoder(bytes: &[u8]) -> TiffResult<FileDecoder<'_>> {
     let mut limits = Limits::unlimited();
     limits.ifd_value_size = bytes.len();
+    // A tag of as many bytes as the file is held in memory as enumerators of 32 bytes each.
+    limits.decoding_buffer_size = bytes.len().saturating_mul(32);
     Ok(Decoder::new(Cursor::new(bytes))?.with_limits(limits))
 }
 
@@ -70,6 +74,7 @@ impl Pages {
         let description = text(&mut decoder);
         let edges = [Tag::YResolution, Tag::XResolution].map(|tag| edge(&mut decoder, tag));
         let swapped = decoder.byte_order() != ::tiff::tags::ByteOrder::native();
+        let big = bytes[2..4].contains(&43);
         let mut list = Vec::new();
         for index in 0.. {
             if !is_preview(&mut decoder) {
@@ -82,7 +87,7 @@ impl Pages {
         }
         match list.is_empty() {
             true => Err(Error::format(path, "reduced-resolution pages only", "a 3D stack")),
-            false => Ok(Pages { list, description, edges, swapped }),
+            false => Ok(Pages { list, description, edges, swapped, big }),
         }
     }
 }

@@ -33,18 +33,19 @@ enum Encoder {
 }
 
 impl TiffWriter {
-    /// Begins a file of the given shape; `big` asks for BigTIFF even where it is not needed.
-    pub(crate) fn create(
-        path: &Path,
-        shape: Shape,
-        dtype: Dtype,
-        spacing: Option<Spacing>,
-        big: bool,
-    ) -> Result<Self> {
+    /// Begins a file of the given shape: BigTIFF where it is needed, or where the ending of the name asks for it.
+    pub(crate) fn create(path: &Path, shape: Shape, dtype: Dtype, spacing: Option<Spacing>) -> Result<Self> {
+        if shape[1].max(shape[2]) > u32::MAX as usize {
+            return Err(Error::format(
+                path,
+                format!("planes of {} x {}", shape[1], shape[2]),
+                "extents below 2^32",
+            ));
+        }
         let file = Shared(Arc::new(Mutex::new(Some(Aside::create(path)?))));
         let voxels = shape.iter().map(|&extent| extent as u64).product::<u64>();
         let bytes = voxels * dtype.size() as u64 + shape[0] as u64 * PAGE_OVERHEAD;
-        let encoder = match big || bytes > u32::MAX as u64 {
+        let encoder = match asks_for_big(path) || bytes > u32::MAX as u64 {
             false => TiffEncoder::new(file.clone()).map(Encoder::Classic),
             true => TiffEncoder::new_big(file.clone()).map(Encoder::Big),
         };
@@ -71,6 +72,11 @@ impl TiffWriter {
         let aside = self.file.0.lock().expect("no writer panicked").take();
         aside.expect("finished once").finish()
     }
+}
+
+fn asks_for_big(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("btf") || ending.eq_ignore_ascii_case("tf8"))
 }
 
 struct PageText {

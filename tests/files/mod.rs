@@ -1,5 +1,9 @@
 //! Files in and out.
-use std::path::Path;
+mod bad;
+mod fixtures;
+mod garbage;
+
+use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 use tascan::io::{self, Role};
@@ -8,6 +12,11 @@ use tascan::volume::{Dtype, Sample, Spacing, Volume};
 use crate::oracle;
 
 const SPACING: Spacing = Spacing([0.235, 0.15, 0.1523]);
+
+/// A file of tests/data/files, with the data set that its name may end in.
+fn fixture(spec: &str) -> PathBuf {
+    oracle::data(&format!("files/{spec}"))
+}
 
 /// Distinct values over the whole range of a type.
 fn ramp<T: Sample>(make: impl Fn(usize) -> T) -> Array3<T> {
