@@ -1,14 +1,17 @@
-//! This program as one of several that are timed in turn: the worker of `scripts/compare-pytorch`.
+//! This program as one of several that are timed in turn: the worker of `scripts/compare-pytorch` and
+//! `scripts/compare-clustering`.
 //!
-//! `--peer forward|step FOLDER` reads what the comparison has put into FOLDER, then does one pass for every line
-//! on standard input and answers with its seconds and its loss. At the end of the input a forward pass leaves
-//! its probabilities as `tascan.npy`.
+//! `--peer forward|step|cluster FOLDER` reads what the comparison has put into FOLDER, then does one pass for
+//! every line on standard input and answers with its seconds and a value: the loss, or the number of cells. At
+//! the end of the input it leaves its probabilities or labels as `tascan.npy`.
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ndarray::{Array3, Array4, Axis, Ix3, s};
+use ndarray::{Array, Array3, Array4, Axis, Dimension, Ix3, Ix4, s};
+use ndarray_npy::{ReadableElement, read_npy, write_npy};
 use tascan::Shape;
+use tascan::cells::{Options, label_cells};
 use tascan::network::TrainingNetwork;
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::ops::adam::Adam;
@@ -36,6 +39,7 @@ pub fn serve() -> bool {
             let mut step = Step::new(&folder);
             answer(|| step.pass());
         }
+        "cluster" => cluster(&folder),
         other => panic!("no case {other}"),
     }
     true
@@ -45,18 +49,30 @@ fn answer(mut pass: impl FnMut() -> f64) {
     for line in std::io::stdin().lock().lines() {
         line.expect("lines of text");
         let start = Instant::now();
-        let loss = pass();
-        println!("{} {loss}", start.elapsed().as_secs_f64());
+        let value = pass();
+        println!("{} {value}", start.elapsed().as_secs_f64());
     }
 }
 
-/// The volumes of the comparison, `[n][z][y][x]`.
-fn array<T: ndarray_npy::ReadableElement>(folder: &Path, name: &str) -> Array4<T> {
-    ndarray_npy::read_npy(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+/// An array of the comparison.
+fn array<T: ReadableElement, D: Dimension>(folder: &Path, name: &str) -> Array<T, D> {
+    read_npy(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 fn weights(folder: &Path) -> Weights {
     Weights::load(folder.join("weights.pt")).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Classes to cells.
+fn cluster(folder: &Path) {
+    let classes: Array3<u8> = array(folder, "classes.npy");
+    let mut labels = None;
+    answer(|| {
+        let cells = label_cells(classes.view(), None, &Options::default()).unwrap_or_else(|e| panic!("{e}"));
+        labels = Some(cells.labels);
+        f64::from(cells.count)
+    });
+    write_npy(folder.join("tascan.npy"), &labels.expect("a pass")).expect("a folder to write to");
 }
 
 /// One volume to probabilities.
@@ -70,7 +86,7 @@ impl Forward {
     fn new(folder: &Path) -> Self {
         let mut predictor = Predictor::new(&weights(folder), false);
         predictor.keep_probabilities = true;
-        let input = array::<f32>(folder, "input.npy").index_axis_move(Axis(0), 0);
+        let input = array::<f32, Ix4>(folder, "input.npy").index_axis_move(Axis(0), 0);
         Forward { predictor, input: input.into_dimensionality::<Ix3>().expect("one volume"), last: None }
     }
 
@@ -87,7 +103,7 @@ impl Forward {
     fn save(&self, folder: &Path) {
         let probabilities = self.last.as_ref().and_then(|last| last.probabilities.as_ref());
         let path = folder.join("tascan.npy");
-        ndarray_npy::write_npy(path, probabilities.expect("a pass")).expect("a folder to write to");
+        write_npy(path, probabilities.expect("a pass")).expect("a folder to write to");
     }
 }
 
@@ -103,12 +119,12 @@ struct Step {
 
 impl Step {
     fn new(folder: &Path) -> Self {
-        let batch = array::<f32>(folder, "input.npy");
+        let batch: Array4<f32> = array(folder, "input.npy");
         Step {
             network: TrainingNetwork::new(weights(folder)),
             adam: Adam::new(tascan::network::layout::trainable_len()),
-            class: array(folder, "class.npy").into_raw_vec_and_offset().0,
-            weight: array(folder, "weight.npy").into_raw_vec_and_offset().0,
+            class: array::<_, Ix4>(folder, "class.npy").into_raw_vec_and_offset().0,
+            weight: array::<_, Ix4>(folder, "weight.npy").into_raw_vec_and_offset().0,
             gradient: vec![0.0; 3 * batch.len()],
             batch,
         }

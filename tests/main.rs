@@ -4,6 +4,7 @@ mod cells;
 mod checkpoints;
 mod cli;
 mod compare;
+mod coverage;
 mod damage;
 mod files;
 mod intensity;

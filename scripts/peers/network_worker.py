@@ -1,4 +1,4 @@
-"""One peer in a process of its own: `worker.py PEER CASE FOLDER THREADS`.
+"""One peer in a process of its own: `network_worker.py PEER CASE FOLDER THREADS`.
 
 Does one pass for every line on standard input and answers with its seconds and its loss. At the end of the
 input a forward pass leaves its probabilities as FOLDER/PEER.npy.
