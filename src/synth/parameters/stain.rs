@@ -6,6 +6,9 @@ use super::within;
 use crate::error::{Error, Result};
 use crate::synth::random::{chance, log_uniform, uniform, unit};
 
+/// Width in pixels from which on a cell counts as large.
+const LARGE: f32 = 18.0;
+
 /// Stain, microscope and camera. The brightness of an average wall is 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +162,17 @@ impl StainParameters {
         self.axial = self.axial.min((width * uniform(rng, 0.15, 0.3) / self.blur).max(1.0));
         self.texture_length = self.texture_length.max(0.5);
         self.separation = self.separation.min(0.25 * width);
+        if width > LARGE && chance(rng, 0.5) {
+            self.fill_with_grains(rng);
+        }
+    }
+
+    /// Grainy, rather bright insides, as the yolk of early embryos makes them: grains are not walls.
+    fn fill_with_grains(&mut self, rng: &mut impl Rng) {
+        self.haze = uniform(rng, 0.06, 0.35);
+        self.haze_spread = uniform(rng, 0.1, 0.5);
+        self.texture = uniform(rng, 0.4, 1.0);
+        self.texture_length = log_uniform(rng, 1.2, 6.0);
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -271,7 +285,7 @@ impl StainParameters {
         self.flicker = if chance(rng, 0.3) { uniform(rng, 0.0, 0.12) } else { 0.0 };
         self.plane_step = if chance(rng, 0.3) { uniform(rng, 1.2, 2.6) } else { 1.0 };
         self.offset = uniform(rng, -0.15, 0.12);
-        self.saturation = log_uniform(rng, 0.0005, 0.12);
+        self.saturation = log_uniform(rng, 0.0005, 0.06);
         self.gamma = log_uniform(rng, 0.6, 1.3);
         self.bits = if chance(rng, 0.7) { 8 } else { 16 };
     }
