@@ -1,7 +1,23 @@
 //! From a volume to its cells: the whole story.
 //!
 //! Grey values are normalised over the whole volume, the network gives every voxel a class, block by block, and the
-//! classes become cells. Nothing here touches a file; `cli::segment` reads and writes.
+//! classes become cells. Nothing here writes a file; `cli::segment` does.
+//!
+//! ```
+//! use tascan::metrics::{self, Scores};
+//! use tascan::pipeline::{self, Model};
+//! use tascan::synth::{self, Parameters};
+//! use tascan::Volume;
+//!
+//! let tissue = synth::sample_with(Parameters::default(), [32, 64, 64], 1);
+//! let volume = Volume::from_array(tissue.raw, Some(tissue.spacing));
+//! let found = pipeline::segment(&volume, &Model::embedded()?, &pipeline::Options::default(), &mut ())?;
+//!
+//! let options = metrics::Options::default();
+//! let scores = Scores::compare(found.cells.labels.view(), tissue.labels.view(), &options)?;
+//! println!("{} cells\n{scores}", found.cells.count);
+//! # Ok::<(), tascan::Error>(())
+//! ```
 use std::path::Path;
 use std::time::Instant;
 
@@ -84,6 +100,13 @@ pub trait Observer {
     fn network_at(&mut self, voxels: u64);
     /// The network is through.
     fn network_ends(&mut self);
+}
+
+/// Looks away.
+impl Observer for () {
+    fn network_begins(&mut self, _: u64) {}
+    fn network_at(&mut self, _: u64) {}
+    fn network_ends(&mut self) {}
 }
 
 /// Finds the cells of a volume.

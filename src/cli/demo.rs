@@ -3,6 +3,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ndarray::Array3;
+
 use super::progress::Progress;
 use crate::cells::Stage;
 use crate::error::{Error, Result};
@@ -25,7 +27,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     fs::create_dir_all(&args.output).map_err(|source| Error::io(&args.output, source))?;
     let mut stages = Vec::new();
     let sample = timed(&mut stages, "render", synth::demo);
-    let volume = Volume::from_array(sample.raw.clone(), Some(sample.spacing));
+    let volume = Volume::from_array(in_bytes(&sample), Some(sample.spacing));
     let [z, y, x] = volume.shape();
     let cells = sample.labels.iter().max().copied().unwrap_or_default();
     println!("A synthetic tissue of {z} x {y} x {x} voxels with {cells} cells.\n");
@@ -51,12 +53,16 @@ fn print(stage: &Stage) {
     println!("{:<21} {:.2} s", stage.name, stage.seconds);
 }
 
+/// The grey values of the demonstration go up to 255.
+fn in_bytes(sample: &Sample) -> Array3<u8> {
+    sample.raw.mapv(|grey| grey as u8)
+}
+
 fn save(folder: &Path, sample: &Sample, segmentation: &Segmentation) -> Result<()> {
     let (spacing, labels) = (Some(sample.spacing), segmentation.cells.labels.view());
-    let raw = sample.raw.mapv(f32::from);
     let classes = segmentation.prediction.classes.view();
-    let picture = Picture::of(&Scene { raw: raw.view(), classes, labels, spacing })?;
-    io::write(&folder.join("raw.tif"), sample.raw.view(), spacing)?;
+    let picture = Picture::of(&Scene { raw: sample.raw.view(), classes, labels, spacing })?;
+    io::write(&folder.join("raw.tif"), in_bytes(sample).view(), spacing)?;
     io::write_labels(&folder.join("labels.tif"), labels, spacing)?;
     picture.write(&folder.join("overview.png"))
 }

@@ -116,6 +116,34 @@ fn segment_takes_the_volumes_of_a_folder_and_not_its_own_results() {
 }
 
 #[test]
+fn labels_are_in_the_format_that_their_name_tells() {
+    let sandbox = Sandbox::new();
+    sandbox.tissue("raw.h5");
+    sandbox.succeeds("segment raw.h5:raw -o labels.tif");
+    sandbox.succeeds("segment raw.h5 -o labels.h5:cells");
+    sandbox.succeeds("segment raw.h5 -o labels.npz");
+    let expected = sandbox.labels("labels.tif");
+    assert_eq!(sandbox.labels("labels.h5:cells"), expected);
+    assert_eq!(sandbox.labels("labels.npz"), expected);
+    sandbox.fails("segment raw.h5 -o raw.h5:label", &["raw.h5", "replace the input"]);
+    sandbox.fails("segment raw.h5:grey -o labels.tif", &["raw.h5", "grey"]);
+}
+
+#[test]
+fn cluster_gives_the_cells_that_segment_gives() {
+    let sandbox = Sandbox::new();
+    sandbox.tissue("raw.tif");
+    sandbox
+        .succeeds("segment raw.tif -o t_labels.tif --save-classes --save-supervoxels --spacing 0.4,0.2,0.2");
+    let report =
+        json(&sandbox.succeeds("cluster t_classes.tif -o again.tif --save-supervoxels s.tif --json"));
+    assert_eq!(sandbox.labels("again.tif"), sandbox.labels("t_labels.tif"));
+    assert_eq!(sandbox.labels("s.tif"), sandbox.labels("t_supervoxels.tif"));
+    assert_eq!(report["spacing"], serde_json::json!([0.4, 0.2, 0.2]));
+    assert_eq!(report["cells"].as_u64(), sandbox.labels("again.tif").iter().max().map(|&cells| cells.into()));
+}
+
+#[test]
 fn messages_are_plain_lines_and_quiet_has_none() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
@@ -163,7 +191,7 @@ fn demo_shows_everything() {
     let labels = io::open(&sandbox.path("tascan-demo/labels.tif"), Role::Labels).unwrap();
     assert_eq!((raw.shape(), labels.shape()), ([96, 160, 160], [96, 160, 160]));
     assert!(raw.spacing().is_some() && raw.spacing() == labels.spacing());
-    assert_eq!(labels.dtype(), Dtype::U16);
+    assert_eq!((raw.dtype(), labels.dtype()), (Dtype::U8, Dtype::U16));
     let picture = fs::File::open(sandbox.path("tascan-demo/overview.png")).unwrap();
     let decoder = png::Decoder::new(std::io::BufReader::new(picture));
     assert!(decoder.read_info().unwrap().info().width > 600);
