@@ -51,6 +51,7 @@ enum Command {
 
 /// Runs one subcommand; an error goes to stderr and makes the exit status 1.
 pub fn run(cli: Cli) -> ExitCode {
+    end_with_the_reader();
     log_to_stderr(cli.verbose, cli.quiet);
     start_threads(cli.threads);
     let done = match cli.command {
@@ -67,6 +68,15 @@ pub fn run(cli: Cli) -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Ends the program, as other tools end, when whoever reads its output does: `tascan info FILE | head -1`.
+fn end_with_the_reader() {
+    #[cfg(unix)]
+    // SAFETY: no thread has started and no signal handler of this program exists.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
 }
 
 /// Plain lines, without time and place.

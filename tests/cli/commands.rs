@@ -1,5 +1,6 @@
 //! What the subcommands do with good input.
 use std::fs;
+use std::process::Stdio;
 
 use ndarray::Array3;
 use serde_json::Value;
@@ -178,6 +179,18 @@ fn evaluate_prints_the_scores_for_people_and_machines() {
         "{text}"
     );
     sandbox.fails("evaluate halves.tif truth.tif --min-cell-size 48", &["truth.tif", "more than 48"]);
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let sandbox = Sandbox::new();
+    sandbox.write("truth.tif", Array3::<u16>::ones((2, 3, 4)).view());
+    let mut command = sandbox.command();
+    command.args(["evaluate", "truth.tif", "truth.tif"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = command.spawn().unwrap();
+    drop(program.stdout.take());
+    let output = program.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
