@@ -1,6 +1,6 @@
 //! From classes to cells: the second stage, told from the first voxel to the last label.
 //!
-//! Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that
+//! Background inside a cell, without a wall around it, is foreground too. Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that
 //! its distance map leads to. The walls that a network leaves have holes; whether two super voxels are one
 //! cell is therefore decided in the eroded foreground, in which small holes are closed. Membrane voxels go to
 //! the nearest cell.
@@ -16,7 +16,7 @@ pub use self::options::{Options, Tascan, Watershed};
 use self::selection::{Selection, select};
 use crate::error::{Error, Result};
 use crate::ops::distance::Metric;
-use crate::ops::{contacts, erosion, nearest_cell, regions, relabel, shells};
+use crate::ops::{contacts, erosion, nearest_cell, pockets, regions, relabel, shells};
 use crate::supervoxels::{self, SuperVoxels};
 use crate::tascan;
 use crate::volume::Spacing;
@@ -92,6 +92,11 @@ pub fn label_cells(classes: ArrayView3<u8>, spacing: Option<Spacing>, options: &
     options.check()?;
     let metric = Metric::new(spacing, classes.dim().into())?;
     let mut stages = Stages::default();
+    let classes = match options.fill_pockets {
+        true => stages.time("pockets", || pockets::fill(classes)),
+        false => classes.into(),
+    };
+    let classes = classes.view();
     let SuperVoxels { mut labels, count } = match options.watershed {
         Watershed::Ascent => supervoxels::by_ascent(classes, &metric, options, &mut stages)?,
         Watershed::Flood => supervoxels::by_flood(classes, &mut stages)?,

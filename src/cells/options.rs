@@ -32,6 +32,9 @@ pub enum Watershed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// Background that borders on foreground more than on membrane is the dark inside of a cell, and counts as
+    /// foreground.
+    pub fill_pockets: bool,
     /// Super voxels that touch in at least this many voxels are one cell ...
     pub min_touching_area: u64,
     /// ... if that is also this fraction of V^(2/3), V being the volume of the smaller one in voxels: in
@@ -66,6 +69,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            fill_pockets: true,
             min_touching_area: 30,
             min_relative_area: 0.4,
             min_touching_fraction: 0.5,
@@ -86,6 +90,7 @@ impl Options {
     /// The parameters of the authors' `segment_super_vox_3_channel`, for comparison.
     pub fn authors() -> Self {
         Self {
+            fill_pockets: false,
             min_relative_area: 0.,
             min_touching_fraction: 0.51,
             tascan: Tascan::Authors,

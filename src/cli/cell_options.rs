@@ -7,6 +7,10 @@ use crate::volume::Shape;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Cells")]
 pub struct CellOptions {
+    /// Leave background that borders on foreground more than on membrane as it is; otherwise it is the dark
+    /// inside of a cell.
+    #[arg(long)]
+    keep_pockets: bool,
     /// Super voxels that touch in at least this many voxels are one cell, if the next condition holds too.
     #[arg(long, value_name = "VOXELS", default_value_t = Options::default().min_touching_area)]
     min_touching_area: u64,
@@ -50,6 +54,7 @@ impl CellOptions {
     /// A parameter that makes no sense.
     pub fn resolve(&self, block: Option<Shape>, keep_supervoxels: bool) -> Result<Options> {
         let options = Options {
+            fill_pockets: !self.keep_pockets,
             min_touching_area: self.min_touching_area,
             min_relative_area: self.min_relative_area,
             min_touching_fraction: self.min_touching_fraction,

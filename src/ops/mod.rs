@@ -18,6 +18,7 @@ pub mod flood;
 pub mod loss;
 pub mod nearest_cell;
 pub mod peaks;
+pub mod pockets;
 pub mod regions;
 pub mod relabel;
 pub mod saddles;

@@ -15,6 +15,7 @@ mod grids;
 pub mod loss;
 mod nearest_cell;
 mod peaks;
+mod pockets;
 mod regions;
 mod relabel;
 mod saddles;
