@@ -7,6 +7,7 @@ use tascan::cells::{Cells, FOREGROUND, MEMBRANE, Options, Tascan, Watershed, lab
 use tascan::metrics::matching::Matching;
 use tascan::metrics::{self, Scores};
 use tascan::ops::contacts::contacts;
+use tascan::ops::pockets;
 use tascan::ops::regions::regions;
 use tascan::ops::shells::shells;
 use tascan::tascan::{self as rules, Rule, authors};
@@ -153,6 +154,7 @@ proptest! {
 
     #[test]
     fn every_tissue_voxel_is_labelled_and_nothing_else(classes in classes(12)) {
+        let classes = pockets::fill(classes.view()).into_owned();
         let found = label(&classes, &Options { min_cell_size: 1, ..Options::default() });
         for (&class, &label) in classes.iter().zip(&found.labels) {
             let inside = class != 0 && found.count > 0;
