@@ -8,7 +8,8 @@ use tascan::cells::{FOREGROUND, Options, label_cells};
 use tascan::metrics::{self, Scores};
 use tascan::ops::distance::Metric;
 use tascan::ops::{
-    basins, contacts, distance, erosion, flood, nearest_cell, peaks, regions, relabel, saddles, shells,
+    basins, contacts, distance, erosion, flood, nearest_cell, peaks, pockets, regions, relabel, saddles,
+    shells,
 };
 use tascan::synth::{self, Parameters};
 use tascan::train::masks::Masks;
@@ -87,6 +88,9 @@ pub fn rows(harness: &mut Harness) {
 fn operation_rows(harness: &mut Harness) {
     row(harness, "erosion", "u8", erosion::cost, |t| {
         black_box(erosion::erode(t.classes.view(), FOREGROUND));
+    });
+    row(harness, "pockets", "u8", pockets::cost, |t| {
+        black_box(pockets::fill(t.classes.view()));
     });
     row(harness, "distance", "u32", distance::cost, |t| {
         black_box(distance::squared(t.classes.view(), FOREGROUND, &Metric::ISOTROPIC));
