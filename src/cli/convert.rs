@@ -26,7 +26,7 @@ pub struct Args {
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
     let role = if args.labels { Role::Labels } else { Role::Raw };
-    io::refuse_same_file(&args.input, &args.output)?;
+    io::check_output(&args.input, &args.output)?;
     let volume = io::open(&args.input, role)?;
     let spacing = args.spacing.or(volume.spacing());
     let mut writer = Writer::create(&args.output, volume.shape(), volume.dtype(), spacing, role)?;

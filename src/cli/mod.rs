@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
+use crate::io::aside;
 use crate::volume::Shape;
 
 /// From a 3D microscopy volume of cell membranes to one label per cell.
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> ExitCode {
     end_with_the_reader();
     log_to_stderr(cli.verbose, cli.quiet);
     start_threads(cli.threads);
+    aside::remove_on_interrupt();
     let done = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Segment(args) => segment::run(args),

@@ -1,7 +1,9 @@
 //! A file that appears only when it is complete: it is written under another name in the same folder, then renamed.
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -11,6 +13,45 @@ use crate::error::{Error, Result};
 pub struct Aside {
     file: BufWriter<NamedTempFile>,
     target: PathBuf,
+    _unfinished: Unfinished,
+}
+
+/// The files that no one has finished or dropped yet.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry in [`UNFINISHED`], for as long as it lives.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn note(path: &Path) -> Self {
+        unfinished().insert(path.to_owned());
+        Unfinished(path.to_owned())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        unfinished().remove(&self.0);
+    }
+}
+
+/// Makes Ctrl-C (and a request to terminate) remove unfinished files before it ends the program. Signals that whoever
+/// started the program had it ignore, as `nohup` does, stay ignored.
+pub fn remove_on_interrupt() {
+    let handler = || {
+        for path in unfinished().iter() {
+            // What cannot be removed now is as well left to the user.
+            let _ = fs::remove_file(path);
+        }
+        std::process::exit(130);
+    };
+    if ctrlc::try_set_handler(handler).is_err() {
+        tracing::debug!("signals are ignored or handled elsewhere");
+    }
 }
 
 impl Aside {
@@ -31,14 +72,15 @@ impl Aside {
         builder.prefix(&prefix).suffix(".partial");
         permit_as_usual(&mut builder);
         let file = builder.tempfile_in(folder).map_err(|source| Error::io(folder, source))?;
-        Ok(Aside { file: BufWriter::with_capacity(1 << 20, file), target })
+        let noted = Unfinished::note(file.path());
+        Ok(Aside { file: BufWriter::with_capacity(1 << 20, file), target, _unfinished: noted })
     }
 
     /// Gives the complete file its name.
     pub fn finish(self) -> Result<()> {
-        let target = self.target;
+        let Aside { file, target, _unfinished } = self;
         let named = |source| Error::io(&target, source);
-        let file = self.file.into_inner().map_err(|e| named(e.into_error()))?;
+        let file = file.into_inner().map_err(|e| named(e.into_error()))?;
         file.as_file().sync_all().map_err(named)?;
         file.persist(&target).map_err(|e| named(e.error))?;
         Ok(())

@@ -61,8 +61,10 @@ pub fn file_of(spec: &Path) -> Result<PathBuf> {
 /// # Errors
 /// Those of [`write`] but for a full disk, and where `output` would replace `input`.
 pub fn check_output(input: &Path, output: &Path) -> Result<()> {
+    let spec = Spec::parse(output)?;
     refuse_same_file(input, output)?;
-    aside::Aside::create(&file_of(output)?).map(drop)
+    refuse_to_drop(&spec, spec.dataset.as_deref())?;
+    aside::Aside::create(&spec.path).map(drop)
 }
 
 /// Whether a file of this name can hold the voxel size; `.npy` cannot.
@@ -124,8 +126,31 @@ fn write_as<T: Sample>(
     writer.finish()
 }
 
+/// An error where a file to be written is there and holds other volumes than `name`, which would be lost. Without a name,
+/// one volume is taken for an earlier result.
+fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
+    // A file that cannot be read holds nothing to be kept.
+    let there = match spec.format {
+        Format::Hdf5 => hdf5::datasets(&spec.path).unwrap_or_default(),
+        Format::Npz => npz::datasets(&spec.path).unwrap_or_default(),
+        Format::Tiff | Format::Npy => return Ok(()),
+    };
+    let lost = match name {
+        Some(name) => there.iter().any(|volume| volume != name),
+        None => there.len() > 1,
+    };
+    match lost {
+        true => Err(Error::format(
+            &spec.path,
+            format!("a file that holds {}", there.join(", ")),
+            "the name of a new file; this one would be replaced as a whole",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// An error where writing `output` would replace the file `input`, by whatever name. Both may name data sets.
-pub fn refuse_same_file(input: &Path, output: &Path) -> Result<()> {
+fn refuse_same_file(input: &Path, output: &Path) -> Result<()> {
     let file = |spec: &Path| Spec::parse(spec).map_or_else(|_| spec.to_owned(), |spec| spec.path);
     match same_file::is_same_file(file(input), file(output)) {
         Ok(true) => Err(Error::invalid(format!("{}: the output would replace the input", output.display()))),

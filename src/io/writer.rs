@@ -38,7 +38,9 @@ impl Writer {
         spacing: Option<Spacing>,
         role: Role,
     ) -> Result<Self> {
-        let Spec { path, dataset, format } = Spec::parse(path)?;
+        let spec = Spec::parse(path)?;
+        super::refuse_to_drop(&spec, spec.dataset.as_deref())?;
+        let Spec { path, dataset, format } = spec;
         super::check_shape(&path, &shape.map(|extent| extent as u64), dtype)?;
         let name = dataset.unwrap_or_else(|| spec::default_name(role).into());
         let file = match format {

@@ -38,6 +38,8 @@ const BAD: &[(&str, &str)] = &[
     ("stored.npz:nonsense", "raw"),
     ("../README.md", "unknown ending .md"),
     ("no_ending", "without an ending"),
+    ("C:\\data\\cells.h5:raw", "cells.h5: No such file"),
+    ("C:\\data\\cells.h5", "cells.h5: No such file"),
 ];
 
 #[test]
@@ -169,6 +171,52 @@ fn the_input_is_never_replaced() {
         assert!(String::from_utf8_lossy(&done.stderr).contains("would replace the input"), "{output}");
         assert_eq!(fs::read(&input).unwrap(), before);
     }
+}
+
+#[test]
+fn other_data_sets_are_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let voxels = Array3::<u8>::zeros((2, 3, 4));
+    for name in ["h5py_earliest.h5", "stored.npz"] {
+        let path = copied_fixture(folder.path(), name);
+        let before = fs::read(&path).unwrap();
+        for spec in [path.clone(), format!("{path}:label"), format!("{path}:new")] {
+            let message = io::write(Path::new(&spec), voxels.view(), None).unwrap_err().to_string();
+            assert!(message.contains("label") && message.contains("raw"), "{message}");
+            assert!(io::check_output(&fixture("u16.npy"), Path::new(&spec)).is_err(), "{spec}");
+            assert_eq!(fs::read(&path).unwrap(), before);
+        }
+    }
+    let alone = folder.path().join("alone.h5");
+    io::write(&alone, voxels.view(), None).unwrap();
+    io::write(&alone, voxels.view(), None).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupted_output_is_cleared_away() {
+    let folder = tempfile::tempdir().unwrap();
+    // Zeros that take no room: 64 planes, far more to write than there is time for.
+    let input = folder.path().join("input.npy");
+    let mut header = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    let text = "{'descr': '|u1', 'fortran_order': False, 'shape': (64, 8192, 8192), }";
+    header.extend(format!("{text:<117}\n").into_bytes());
+    fs::write(&input, header).unwrap();
+    fs::File::options().write(true).open(&input).unwrap().set_len(128 + (64 << 26)).unwrap();
+    // Signals that this test run was started to ignore would stay ignored.
+    let mut child = Command::new("env")
+        .args(["--default-signal", env!("CARGO_BIN_EXE_tascan"), "convert"])
+        .args([input.as_os_str(), folder.path().join("output.h5").as_os_str()])
+        .spawn()
+        .unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    while files() == 1 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(files(), 1, "the input alone is left");
 }
 
 #[test]

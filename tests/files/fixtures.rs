@@ -28,6 +28,7 @@ const FIXTURES: &[Expected] = &[
     Expected { spacing: EDGES, ..stack("imagej_u8.tif", Dtype::U8, true) },
     Expected { spacing: EDGES, ..stack("imagej_u16_big_endian.tif", Dtype::U16, true) },
     Expected { spacing: EDGES, scale: 0.25, ..stack("imagej_f32.tif", Dtype::F32, true) },
+    Expected { spacing: EDGES, ..stack("imagej_single_page.tif", Dtype::U16, true) },
     Expected { spacing: EDGES, ..stack("imagej_nm_lzw.tif", Dtype::U16, false) },
     Expected { spacing: EDGES, shape: [1, 4, 5], ..stack("imagej_one_plane.tif", Dtype::U16, true) },
     Expected { spacing: EDGES, ..stack("ome_u16.ome.tif", Dtype::U16, true) },

@@ -54,6 +54,49 @@ fn every_type_survives_every_format() {
 }
 
 #[test]
+fn the_smallest_volumes_survive_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    for shape in [[1, 1, 1], [1, 4, 5], [3, 1, 1], [1, 1, 7]] {
+        for ending in ["tif", "btf", "h5", "npy", "npz"] {
+            let path = folder.path().join(format!("small.{ending}"));
+            let voxels = Array3::<i16>::from_elem(shape, -3);
+            io::write(&path, voxels.view(), None).unwrap();
+            let back = io::open(&path, Role::Raw).unwrap();
+            assert_eq!(back.read::<i16>([0; 3], shape), voxels, "{ending} {shape:?}");
+            assert_eq!(back.spacing(), None, "{ending}");
+        }
+    }
+}
+
+#[test]
+fn any_voxel_size_and_memory_layout_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.tif");
+    let turned = ramp(|i| i as u16).reversed_axes();
+    for edges in [[1.0 / 3.0, 1e-3, 12345.678], [0.162_319_8, 4.27e-2, 1.0]] {
+        io::write(&path, turned.view(), Some(Spacing(edges))).unwrap();
+        let back = io::open(&path, Role::Raw).unwrap();
+        assert_eq!(back.read::<u16>([0; 3], [7, 5, 3]), turned);
+        let found = back.spacing().unwrap().0;
+        let near = |axis: usize| (found[axis] / edges[axis] - 1.0).abs() <= 1e-15;
+        assert!((0..3).all(near), "{found:?} instead of {edges:?}");
+    }
+    let memory = Volume::from_array(turned.clone(), None);
+    assert_eq!(memory.to_f32(), turned.mapv(f32::from));
+}
+
+#[test]
+fn the_first_voxel_that_is_not_finite_is_found() {
+    let mut voxels = Array3::<f32>::zeros((4, 5, 6));
+    assert_eq!(Volume::from_array(voxels.clone(), None).first_non_finite(), None);
+    voxels[[3, 0, 0]] = f32::INFINITY;
+    voxels[[2, 4, 1]] = f32::NAN;
+    let volume = Volume::from_array(voxels, None);
+    assert_eq!(volume.first_non_finite(), Some([2, 4, 1]));
+    assert_eq!(volume.range(), Some((0.0, f64::INFINITY)));
+}
+
+#[test]
 fn labels_are_u16_while_they_fit() {
     let folder = tempfile::tempdir().unwrap();
     for (greatest, dtype) in [(65535, Dtype::U16), (65536, Dtype::U32)] {
