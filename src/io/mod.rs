@@ -59,7 +59,7 @@ pub fn file_of(spec: &Path) -> Result<PathBuf> {
 /// Finds out before long work whether its result could be written to `output`; leaves nothing behind.
 ///
 /// # Errors
-/// Those of [`write`] but for a full disk, and where `output` would replace `input`.
+/// Those of [`write()`] but for a full disk, and where `output` would replace `input`.
 pub fn check_output(input: &Path, output: &Path) -> Result<()> {
     let spec = Spec::parse(output)?;
     refuse_same_file(input, output)?;

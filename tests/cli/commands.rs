@@ -5,6 +5,7 @@ use std::process::Stdio;
 use ndarray::Array3;
 use serde_json::Value;
 use tascan::io::{self, Role};
+use tascan::ops::pockets;
 use tascan::volume::{Dtype, Spacing};
 
 use super::sandbox::Sandbox;
@@ -60,10 +61,13 @@ fn segment_saves_what_led_to_the_cells() {
         ["labels", "classes", "supervoxels"].map(|what| sandbox.labels(&format!("t_{what}.tif")));
     let [background, membrane, foreground] = ["background", "membrane", "foreground"]
         .map(|what| io::open(&sandbox.path(&format!("t_{what}.tif")), Role::Raw).unwrap().to_f32());
+    let filled = classes.mapv(|class| class as u8);
+    let filled = pockets::fill(filled.view());
     for (at, &class) in classes.indexed_iter() {
         let p = [background[at], membrane[at], foreground[at]];
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{p:?} at {at:?}");
         assert_eq!(p[class as usize], p.into_iter().fold(0.0, f32::max), "class {class} of {p:?} at {at:?}");
+        let class = filled[at];
         assert_eq!(labels[at] == 0, class == 0, "label {} in class {class} at {at:?}", labels[at]);
         assert!(supervoxels[at] == 0 || class == 2, "a super voxel in class {class} at {at:?}");
     }
