@@ -8,6 +8,7 @@ use tascan::network::{Network, TrainingNetwork};
 use tascan::ops::softmax;
 use tascan::weights::Weights;
 
+use crate::ops::grids;
 use crate::{compare, oracle, recipe};
 
 /// Probabilities `[class][z][y][x]`.
@@ -70,11 +71,7 @@ fn probabilities_equal_pytorch_with_a_checkpoint_at_odd_sizes() {
 
 /// A volume without any structure: every voxel of a block then depends on all that it should.
 fn noise(shape: [usize; 3]) -> Array3<f32> {
-    let mut state = 1u32;
-    Array3::from_shape_simple_fn(shape, || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    })
+    Array3::from_shape_vec(shape, grids::noise(shape.iter().product(), 1)).unwrap()
 }
 
 fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Prediction {

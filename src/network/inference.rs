@@ -3,19 +3,17 @@
 //!
 //! The full-resolution layers, nine tenths of all activations, are never stored: c1 is computed in slabs where
 //! conv3 needs it, and again where its skip connection ends (it costs 3 % of the whole), and deconv3 lives only
-//! as long as conv6 looks at it. What stays in memory are two grids of half resolution, some 75 bytes a voxel.
+//! as long as conv6 looks at it. What stays in memory are the input and two grids of half resolution, 91 bytes a voxel (measured).
 use ndarray::ArrayView3;
 use rayon::prelude::*;
 
-use super::{DOWN, UP, halved};
+use super::{DOWN, RESIDUAL, UP, class_conv, first_conv, halved, layer};
 use crate::device::cpu::simd::Isa;
 use crate::ops::activations::Activations;
 use crate::ops::batch_norm::{Affine, Moments};
 use crate::ops::class_conv::{CLASSES, ClassConv};
-use crate::ops::conv_transpose3d::ConvTranspose3d;
-use crate::ops::conv3d::Conv3d;
 use crate::ops::correlation::{Correlation, ParityCorrelation};
-use crate::ops::first_conv::{self, FirstConv};
+use crate::ops::first_conv::{COUT as FIRST_CHANNELS, input};
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -45,43 +43,32 @@ struct Up {
 impl Network {
     /// Packs the weights for the CPU's loops.
     pub fn new(weights: &Weights) -> Self {
-        let w = |name: &str| weights.get(name);
-        let tensor = |layer: &str, kind: &str| weights.get(&format!("{layer}.{kind}"));
-        let down = DOWN.iter().zip([32, 64, 64]).map(|((conv, module), cin)| {
-            let residual = format!("{module}.conv_module");
-            let conv3d = |cin, stride, layer: &str| {
-                Conv3d { cin, cout: 64, stride }.forward(tensor(layer, "weight"), tensor(layer, "bias"))
-            };
+        let down = DOWN.iter().map(|(name, conv, module)| {
+            let (weight, bias) = layer(weights, name);
+            let (residual_weight, residual_bias) = layer(weights, &format!("{module}.conv_module"));
             Down {
-                halve: conv3d(cin, 2, conv),
+                halve: conv.forward(weight, bias),
                 norm: running_norm(weights, &format!("{module}.batchnorm_module")),
-                residual: conv3d(64, 1, &residual),
+                residual: RESIDUAL.forward(residual_weight, residual_bias),
             }
         });
-        let up = UP.iter().zip([64, 64, 32]).map(|((deconv, norm), cout)| Up {
-            double: ConvTranspose3d { cin: 64, cout }
-                .forward(tensor(deconv, "weight"), tensor(deconv, "bias")),
-            norm: running_norm(weights, norm),
+        let up = UP.iter().map(|(name, deconv, norm)| {
+            let (weight, bias) = layer(weights, name);
+            Up { double: deconv.forward(weight, bias), norm: running_norm(weights, norm) }
         });
         Network {
-            first: FirstConv {
-                weight1: w("conv1.weight"),
-                bias1: w("conv1.bias"),
-                weight2: w("conv2.weight"),
-                bias2: w("conv2.bias"),
-            }
-            .forward(),
+            first: first_conv(weights).forward(),
             first_norm: running_norm(weights, "bnorm1"),
             down: down.collect(),
             up: up.collect(),
-            classes: ClassConv::new(w("conv6.weight"), w("conv6.bias")),
+            classes: class_conv(weights),
         }
     }
 
     /// The logits of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as
     /// `[y][x][class]`.
     pub fn logits(&self, block: ArrayView3<f32>, sink: &mut dyn FnMut(usize, &[[f32; CLASSES]])) {
-        let x = first_conv::input(&[block]);
+        let x = input(&[block]);
         let c2 = self.residual(0, self.halve_full_resolution(&x));
         let c3 = self.residual(1, halve(&self.down[1], &c2));
         let c4 = self.residual(2, halve(&self.down[2], &c3));
@@ -108,7 +95,7 @@ impl Network {
         let (mut h, mut a) = (Activations::zeros(1, shape, 64), Activations::zeros(1, shape, 64));
         let thickness = slab_thickness(h.shape);
         // Plane p of the slab is plane 2 * first + p - 1 of the volume.
-        let mut slab = Activations::zeros(1, [2 * thickness, x.shape[1], x.shape[2]], first_conv::COUT);
+        let mut slab = Activations::zeros(1, [2 * thickness, x.shape[1], x.shape[2]], FIRST_CHANNELS);
         let isa = Isa::detect();
         for first in (0..h.shape[0]).step_by(thickness) {
             let fresh = if first == 0 {
@@ -154,7 +141,7 @@ impl Network {
         let (isa, up, [depth, rows, columns]) = (Isa::detect(), &self.up[2], x.shape);
         let thickness = slab_thickness(x.shape);
         // Plane p of the slab is plane first + p - 1 of the volume.
-        let mut slab = Activations::zeros(1, [thickness, rows, columns], first_conv::COUT);
+        let mut slab = Activations::zeros(1, [thickness, rows, columns], FIRST_CHANNELS);
         let mut logits = vec![[0.0; CLASSES]; thickness * rows * columns];
         for first in (0..depth).step_by(thickness) {
             let fresh = if first == 0 {
@@ -231,7 +218,8 @@ fn slab_thickness([_, rows, _]: Shape) -> usize {
 }
 
 fn running_norm(weights: &Weights, name: &str) -> Affine {
-    let tensor = |kind: &str| weights.get(&format!("{name}.{kind}"));
-    let moments = Moments::running(tensor("running_mean"), tensor("running_var"));
-    Affine::new(tensor("weight"), tensor("bias"), &moments)
+    let statistic = |kind: &str| weights.get(&format!("{name}.{kind}"));
+    let moments = Moments::running(statistic("running_mean"), statistic("running_var"));
+    let (gamma, beta) = layer(weights, name);
+    Affine::new(gamma, beta, &moments)
 }

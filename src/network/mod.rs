@@ -21,13 +21,46 @@ pub mod training;
 pub use inference::Network;
 pub use training::TrainingNetwork;
 
+use crate::ops::class_conv::ClassConv;
+use crate::ops::conv_transpose3d::ConvTranspose3d;
+use crate::ops::conv3d::Conv3d;
+use crate::ops::first_conv::FirstConv;
 use crate::volume::Shape;
+use crate::weights::Weights;
 
-/// The three stages that halve the grid: convolution, batch norm and convolution of the residual block.
-const DOWN: [(&str, &str); 3] = [("conv3", "resmodule1"), ("conv4", "resmodule2"), ("conv5", "resmodule3")];
+/// The three stages that halve the grid: the convolution, its shape, and the residual block behind it.
+const DOWN: [(&str, Conv3d, &str); 3] = [
+    ("conv3", Conv3d { cin: 32, cout: 64, stride: 2 }, "resmodule1"),
+    ("conv4", Conv3d { cin: 64, cout: 64, stride: 2 }, "resmodule2"),
+    ("conv5", Conv3d { cin: 64, cout: 64, stride: 2 }, "resmodule3"),
+];
 
-/// The three stages that double it: transposed convolution and batch norm.
-const UP: [(&str, &str); 3] = [("deconv1", "bnorm2"), ("deconv2", "bnorm3"), ("deconv3", "bnorm4")];
+/// The convolution of a residual block.
+const RESIDUAL: Conv3d = Conv3d { cin: 64, cout: 64, stride: 1 };
+
+/// The three stages that double it: the transposed convolution, its shape, and the batch norm behind it.
+const UP: [(&str, ConvTranspose3d, &str); 3] = [
+    ("deconv1", ConvTranspose3d { cin: 64, cout: 64 }, "bnorm2"),
+    ("deconv2", ConvTranspose3d { cin: 64, cout: 64 }, "bnorm3"),
+    ("deconv3", ConvTranspose3d { cin: 64, cout: 32 }, "bnorm4"),
+];
+
+/// Weight and bias of a layer.
+fn layer<'a>(weights: &'a Weights, name: &str) -> (&'a [f32], &'a [f32]) {
+    (weights.get(&format!("{name}.weight")), weights.get(&format!("{name}.bias")))
+}
+
+/// conv1 and conv2, to be folded.
+fn first_conv(weights: &Weights) -> FirstConv<'_> {
+    let ((weight1, bias1), (weight2, bias2)) = (layer(weights, "conv1"), layer(weights, "conv2"));
+    FirstConv { weight1, bias1, weight2, bias2 }
+}
+
+/// conv6, packed to be run.
+fn class_conv(weights: &Weights) -> ClassConv {
+    let (weight, bias) = layer(weights, "conv6");
+    ClassConv::new(weight, bias)
+}
 
 /// Extent after a stride-2 convolution.
 fn halved(shape: Shape) -> Shape {

@@ -5,15 +5,12 @@ use std::ops::Range;
 use ndarray::ArrayView3;
 use rayon::prelude::*;
 
-use super::{DOWN, UP, halved, layout};
+use super::{DOWN, RESIDUAL, UP, class_conv, first_conv, halved, layer, layout};
 use crate::device::cpu::simd::Isa;
 use crate::ops::activations::Activations;
 use crate::ops::batch_norm::{self, Affine, Moments};
-use crate::ops::class_conv::{self, CLASSES, ClassConv};
-use crate::ops::conv_transpose3d::ConvTranspose3d;
-use crate::ops::conv3d::Conv3d;
-use crate::ops::first_conv::{self, FirstConv};
-use crate::ops::softmax;
+use crate::ops::class_conv::CLASSES;
+use crate::ops::{self, softmax};
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -58,21 +55,6 @@ struct Tape {
     up: Vec<UpTape>,
 }
 
-/// Input and output channels of the halving convolutions.
-const DOWN_SHAPES: [Conv3d; 3] = [
-    Conv3d { cin: 32, cout: 64, stride: 2 },
-    Conv3d { cin: 64, cout: 64, stride: 2 },
-    Conv3d { cin: 64, cout: 64, stride: 2 },
-];
-/// The convolution of a residual block.
-const RESIDUAL: Conv3d = Conv3d { cin: 64, cout: 64, stride: 1 };
-/// Input and output channels of the transposed convolutions.
-const UP_SHAPES: [ConvTranspose3d; 3] = [
-    ConvTranspose3d { cin: 64, cout: 64 },
-    ConvTranspose3d { cin: 64, cout: 64 },
-    ConvTranspose3d { cin: 64, cout: 32 },
-];
-
 impl TrainingNetwork {
     /// A network that starts from these weights.
     pub fn new(weights: Weights) -> Self {
@@ -110,7 +92,7 @@ impl TrainingNetwork {
             .chunks_exact(voxels.max(1))
             .map(|volume| ArrayView3::from_shape(shape, volume).expect("length checked"))
             .collect();
-        let x = first_conv::input(&volumes);
+        let x = ops::first_conv::input(&volumes);
         let (y1, norm1, c1) = self.first_stage(&x);
         let mut down: Vec<DownTape> = Vec::with_capacity(DOWN.len());
         for level in 0..DOWN.len() {
@@ -159,8 +141,8 @@ impl TrainingNetwork {
     }
 
     fn first_stage(&mut self, x: &Activations) -> (Activations, Norm, Activations) {
-        let mut y1 = self.pool.zeros(x.n, x.shape, first_conv::COUT);
-        self.first_conv().forward().all(x, &mut y1);
+        let mut y1 = self.pool.zeros(x.n, x.shape, ops::first_conv::COUT);
+        first_conv(&self.weights).forward().all(x, &mut y1);
         let norm = self.batch_norm("bnorm1", &y1);
         let mut c1 = self.pool.take(&y1);
         c1.par_rows_mut(|| (), |(), at, row| norm.affine.relu(y1.row(at), row));
@@ -168,25 +150,25 @@ impl TrainingNetwork {
     }
 
     fn down_stage(&mut self, level: usize, finer: &Activations) -> DownTape {
-        let (conv, module) = DOWN[level];
+        let (name, conv, module) = DOWN[level];
         let mut h = self.pool.zeros(finer.n, halved(finer.shape), 64);
-        let (weight, bias) = self.layer(conv);
-        DOWN_SHAPES[level].forward(weight, bias).all(finer, &mut h);
+        let (weight, bias) = layer(&self.weights, name);
+        conv.forward(weight, bias).all(finer, &mut h);
         let norm = self.batch_norm(&format!("{module}.batchnorm_module"), &h);
         let mut a = self.pool.take(&h);
         a.par_rows_mut(|| (), |(), at, row| norm.affine.relu(h.row(at), row));
         let mut out = self.pool.take(&h);
-        let (weight, bias) = self.layer(&format!("{module}.conv_module"));
+        let (weight, bias) = layer(&self.weights, &format!("{module}.conv_module"));
         RESIDUAL.forward(weight, bias).all(&a, &mut out);
         add(&mut out, &h);
         DownTape { h, norm, a, out }
     }
 
     fn up_stage(&mut self, level: usize, coarse: &Activations, skip: &Activations) -> UpTape {
-        let (deconv, bnorm) = UP[level];
+        let (name, deconv, bnorm) = UP[level];
         let mut y = self.pool.take(skip);
-        let (weight, bias) = self.layer(deconv);
-        UP_SHAPES[level].forward(weight, bias).all(coarse, &mut y);
+        let (weight, bias) = layer(&self.weights, name);
+        deconv.forward(weight, bias).all(coarse, &mut y);
         let norm = self.batch_norm(bnorm, &y);
         let mut out = self.pool.take(skip);
         out.par_rows_mut(
@@ -201,8 +183,7 @@ impl TrainingNetwork {
 
     /// conv6 and softmax.
     fn classify(&mut self, u1: &Activations) {
-        let (weight, bias) = self.layer("conv6");
-        let conv = ClassConv::new(weight, bias);
+        let conv = class_conv(&self.weights);
         let [depth, rows, columns] = u1.shape;
         self.probabilities.resize(u1.n * depth * rows * columns * CLASSES, 0.0);
         let (voxels, _) = self.probabilities.as_chunks_mut::<CLASSES>();
@@ -228,8 +209,8 @@ impl TrainingNetwork {
             },
         );
         let mut du1 = self.pool.take(u1);
-        class_conv::backward_input(self.weights.get("conv6.weight"), &dy, &mut du1);
-        class_conv::backward_weights(u1, &dy, self.slot("conv6.weight"));
+        ops::class_conv::backward_input(self.weights.get("conv6.weight"), &dy, &mut du1);
+        ops::class_conv::backward_weights(u1, &dy, self.slot("conv6.weight"));
         let bias = batch_norm::bias_gradient(&dy);
         self.slot("conv6.bias").copy_from_slice(&bias);
         self.pool.give([dy]);
@@ -245,13 +226,13 @@ impl TrainingNetwork {
         d_out: &Activations,
         coarse: &Activations,
     ) -> Activations {
-        let (deconv, bnorm) = UP[level];
+        let (name, deconv, bnorm) = UP[level];
         self.norm_backward(bnorm, norm, y, d_out, None);
-        self.bias_backward(deconv, y);
-        let weight = format!("{deconv}.weight");
-        UP_SHAPES[level].backward_weights(coarse, y, self.slot(&weight));
+        self.bias_backward(name, y);
+        let weight = format!("{name}.weight");
+        deconv.backward_weights(coarse, y, self.slot(&weight));
         let mut d_coarse = self.pool.take(coarse);
-        UP_SHAPES[level].backward_input(self.weights.get(&weight), y, &mut d_coarse);
+        deconv.backward_input(self.weights.get(&weight), y, &mut d_coarse);
         d_coarse
     }
 
@@ -263,7 +244,7 @@ impl TrainingNetwork {
         d_out: &Activations,
         finer: &Activations,
     ) -> Activations {
-        let (conv, module) = DOWN[level];
+        let (name, conv, module) = DOWN[level];
         let residual = format!("{module}.conv_module");
         let weight = format!("{residual}.weight");
         self.bias_backward(&residual, d_out);
@@ -273,18 +254,18 @@ impl TrainingNetwork {
         let norm = format!("{module}.batchnorm_module");
         self.norm_backward(&norm, &stage.norm, &mut stage.h, &da, Some(d_out));
         self.pool.give([da]);
-        self.bias_backward(conv, &stage.h);
-        let weight = format!("{conv}.weight");
-        DOWN_SHAPES[level].backward_weights(finer, &stage.h, self.slot(&weight));
+        self.bias_backward(name, &stage.h);
+        let weight = format!("{name}.weight");
+        conv.backward_weights(finer, &stage.h, self.slot(&weight));
         let mut d_finer = self.pool.take(finer);
-        DOWN_SHAPES[level].backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
+        conv.backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
         d_finer
     }
 
     fn first_backward(&mut self, x: &Activations, y1: &mut Activations, norm: &Norm, dc1: &Activations) {
         self.norm_backward("bnorm1", norm, y1, dc1, None);
         self.bias_backward("conv2", y1);
-        let found = self.first_conv().backward_weights(x, y1);
+        let found = first_conv(&self.weights).backward_weights(x, y1);
         self.slot("conv1.weight").copy_from_slice(&found.weight1);
         self.slot("conv1.bias").copy_from_slice(&found.bias1);
         self.slot("conv2.weight").copy_from_slice(&found.weight2);
@@ -311,7 +292,7 @@ impl TrainingNetwork {
     /// The batch norm `name` by the statistics of `y`; moves the running ones.
     fn batch_norm(&mut self, name: &str, y: &Activations) -> Norm {
         let moments = Moments::of(y);
-        let (weight, bias) = self.layer(name);
+        let (weight, bias) = layer(&self.weights, name);
         let affine = Affine::new(weight, bias, &moments);
         let mean = range(&format!("{name}.running_mean"));
         let variance = range(&format!("{name}.running_var"));
@@ -319,16 +300,6 @@ impl TrainingNetwork {
         let (head, tail) = self.weights.values.split_at_mut(mean.end);
         moments.update_running(&mut head[mean.start..], &mut tail[..variance.len()]);
         Norm { moments, affine }
-    }
-
-    fn first_conv(&self) -> FirstConv<'_> {
-        let (weight1, bias1) = self.layer("conv1");
-        let (weight2, bias2) = self.layer("conv2");
-        FirstConv { weight1, bias1, weight2, bias2 }
-    }
-
-    fn layer(&self, name: &str) -> (&[f32], &[f32]) {
-        (self.weights.get(&format!("{name}.weight")), self.weights.get(&format!("{name}.bias")))
     }
 
     /// Where the gradient of a tensor goes.

@@ -11,7 +11,7 @@ mod distance;
 mod erosion;
 mod first_conv;
 mod flood;
-mod grids;
+pub mod grids;
 pub mod loss;
 mod nearest_cell;
 mod peaks;

@@ -32,7 +32,8 @@ pub struct Args {
     /// Where to compute: auto, cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
-    /// Run the network in four axis orders; a voxel that any of them calls membrane is membrane.
+    /// Run the network in four axis orders; a voxel is background where any of them says so, else membrane where any
+    /// does.
     #[arg(long)]
     tta: bool,
     /// How grey values are normalised; by default as the model states.
