@@ -163,7 +163,7 @@ impl TissueParameters {
         let mixed = chance(rng, 0.2);
         TissueParameters {
             anisotropy,
-            diameter: log_uniform(rng, 12.0, 50.0).max(7.0 * anisotropy),
+            diameter: log_uniform(rng, 10.0, 42.0).max(7.0 * anisotropy),
             spread: uniform(rng, 0.0, 0.25),
             gradient: uniform(rng, 0.0, 0.3),
             small_share: if mixed { uniform(rng, 0.1, 0.6) } else { 0.0 },
@@ -215,7 +215,7 @@ impl TissueParameters {
 
     fn embryo(self, rng: &mut impl Rng) -> Self {
         TissueParameters {
-            diameter: log_uniform(rng, 22.0, 75.0).max(7.0 * self.anisotropy),
+            diameter: log_uniform(rng, 18.0, 52.0).max(7.0 * self.anisotropy),
             spread: uniform(rng, 0.05, 0.25),
             division: if chance(rng, 0.3) { uniform(rng, 0.0, 0.3) } else { 0.0 },
             warp: uniform(rng, 0.02, 0.12),
