@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`io`], [`volume`] | a file becomes a [`volume::Volume`]: voxels (z, y, x; x fastest) and their size |
 //! | [`intensity`] | grey values are normalised as the model expects |
+//! | [`scale`] | a volume of cells too wide for the network is reduced for it |
 //! | [`tiles`] | the volume is cut into blocks with a halo |
 //! | [`network`], [`weights`] | 3DCellSegNet gives every voxel three probabilities |
 //! | [`ops`] | the operations of the network and of the clustering, one file each |
@@ -26,6 +27,7 @@ pub mod network;
 pub mod ops;
 pub mod overview;
 pub mod pipeline;
+pub mod scale;
 pub mod supervoxels;
 pub mod synth;
 pub mod tascan;

@@ -1,7 +1,7 @@
 //! From a volume to its cells: the whole story.
 //!
-//! Grey values are normalised over the whole volume, the network gives every voxel a class, block by block, and the
-//! classes become cells. Nothing here writes a file; `cli::segment` does.
+//! Grey values are normalised over the whole volume, the network gives every voxel a class, block by block and at the
+//! scale that the cells ask for, and the classes become cells. Nothing here writes a file; `cli::segment` does.
 //!
 //! ```
 //! use tascan::metrics::{self, Scores};
@@ -28,8 +28,9 @@ use crate::error::{Error, Result};
 use crate::intensity::{Normalization, Scaling};
 use crate::memory;
 use crate::network::prediction::{BYTES_PER_VOXEL, Prediction, Predictor};
+use crate::scale::{self, Reduced, Scale, choice};
 use crate::tiles;
-use crate::volume::{Shape, Volume};
+use crate::volume::{Shape, Spacing, Volume};
 use crate::weights::Weights;
 
 /// A network's weights and what it expects.
@@ -74,6 +75,8 @@ pub struct Options {
     pub normalization: Option<Normalization>,
     /// Run the network in the authors' four axis orders.
     pub transposes: bool,
+    /// How many times the volume is reduced before the network sees it; by default as its cells ask for.
+    pub scale: Scale,
     /// Voxels of a block on each axis; by default what half of the free memory allows. No result depends on it.
     pub block: Option<Shape>,
     /// Keep the probabilities of the three classes, 12 bytes a voxel.
@@ -84,6 +87,8 @@ pub struct Options {
 
 /// Everything that became of a volume.
 pub struct Segmentation {
+    /// How many times the network saw the volume reduced, z, y, x.
+    pub scale: Shape,
     /// Classes and, if kept, probabilities.
     pub prediction: Prediction,
     /// The cells and, if kept, the super voxels.
@@ -122,13 +127,18 @@ pub fn segment(
     let mut stages = Vec::new();
     let normalization = options.normalization.unwrap_or(model.normalization);
     let scaling = timed(&mut stages, "normalisation", || normalization.fit_volume(volume))?;
-    let prediction = timed(&mut stages, "network", || predict(volume, scaling, model, options, observer))?;
+    let input = Input { volume, scaling };
+    let factors = match options.scale {
+        Scale::Fixed(scale) => scale::factors(scale, volume.spacing()),
+        Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model))?,
+    };
+    let prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
     let classes = prediction.classes.view();
     let cells = cells::label_cells(classes, volume.spacing(), &options.cells)
         .and_then(|cells| cells.require_some(classes))
         .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
-    Ok(Segmentation { prediction, cells, stages })
+    Ok(Segmentation { scale: factors, prediction, cells, stages })
 }
 
 /// Runs a stage and notes its time.
@@ -139,27 +149,67 @@ pub fn timed<T>(stages: &mut Vec<Stage>, name: &'static str, stage: impl FnOnce(
     result
 }
 
-fn predict(
-    volume: &Volume,
+/// What the network is given.
+struct Input<'a> {
+    volume: &'a Volume,
     scaling: Scaling,
-    model: &Model,
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<Prediction> {
-    let shape = volume.shape();
-    let mut predictor = Predictor::new(&model.weights, options.transposes);
-    predictor.keep_probabilities = options.keep_probabilities;
-    let block = options.block.unwrap_or_else(|| default_block(shape));
-    tracing::debug!("the network runs in blocks of {block:?} voxels");
-    let mut read = |start: Shape, extent: Shape| -> Result<Array3<f32>> {
-        let mut voxels = volume.read_f32(start, extent);
-        voxels.par_mapv_inplace(|x| scaling.apply(x));
-        Ok(voxels)
-    };
-    observer.network_begins(volume.len() as u64);
-    let prediction = predictor.predict(shape, block, &mut read, &mut |done| observer.network_at(done as u64));
-    observer.network_ends();
-    prediction
+}
+
+impl Input<'_> {
+    /// The normalised means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
+    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Array3<f32> {
+        let mut voxels = Reduced::new(self.volume, factors).read_f32(start, extent);
+        voxels.par_mapv_inplace(|x| self.scaling.apply(x));
+        voxels
+    }
+
+    fn predict(
+        &self,
+        factors: Shape,
+        model: &Model,
+        options: &Options,
+        observer: &mut dyn Observer,
+    ) -> Result<Prediction> {
+        let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
+        let mut predictor = Predictor::new(&model.weights, options.transposes);
+        predictor.keep_probabilities = options.keep_probabilities;
+        let block = options.block.unwrap_or_else(|| default_block(reduced));
+        tracing::debug!("the network runs in blocks of {block:?} voxels at scale {factors:?}");
+        let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));
+        observer.network_begins(reduced.iter().map(|&extent| extent as u64).product());
+        let mut progress = |done| observer.network_at(done as u64);
+        let prediction = match factors {
+            [1, 1, 1] => predictor.predict(shape, block, &mut read, &mut progress),
+            _ => predictor.predict_reduced(shape, factors, block, &mut read, &mut progress),
+        };
+        observer.network_ends();
+        prediction
+    }
+
+    /// The factors that the volume's cells ask for. No option has a say in it.
+    fn choose_factors(&self, model: &Model) -> Result<Shape> {
+        let spacing = self.volume.spacing();
+        let factors = |scale| scale::factors(scale, spacing);
+        if self.volume.len() < choice::LEAST_VOXELS {
+            return Ok(factors(1));
+        }
+        let predictor = Predictor::new(&model.weights, false);
+        let look = |factors| self.typical_diameter(factors, &predictor);
+        choice::choose(factors, look).map(factors).map_err(|error| error.about(self.volume.name()))
+    }
+
+    /// Diameter of the typical cell in the middle of the reduced volume, in its voxels.
+    fn typical_diameter(&self, factors: Shape, predictor: &Predictor) -> Result<f64> {
+        let (first, extent) = choice::middle(Reduced::new(self.volume, factors).shape());
+        let mut read = |start: Shape, extent: Shape| {
+            Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
+        };
+        let classes = predictor.predict(extent, default_block(extent), &mut read, &mut |_| ())?.classes;
+        let edges =
+            self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
+        let cells = cells::label_cells(classes.view(), edges.map(Spacing), &cells::Options::default())?;
+        Ok(choice::typical_diameter(cells.labels.view(), cells.count))
+    }
 }
 
 /// Blocks whose network takes at most half of the free memory: the results need the other half.

@@ -27,6 +27,25 @@ pub struct Block {
     pub read_shape: Shape,
 }
 
+impl Block {
+    /// The block that is the whole volume.
+    pub fn whole(shape: Shape) -> Self {
+        Block { start: [0; 3], shape, read_start: [0; 3], read_shape: shape }
+    }
+
+    /// The volume's plane that plane `z` of what the block reads is, where the block answers for it.
+    pub fn answers_for(&self, z: usize) -> Option<usize> {
+        let at = z + self.read_start[0];
+        (self.start[0]..self.start[0] + self.shape[0]).contains(&at).then_some(at)
+    }
+
+    /// What the block answers for in its row `y` (from its first on) of a `plane`, `[y][x]`, of all that it reads.
+    pub fn row<'a, T>(&self, y: usize, plane: &'a [T]) -> &'a [T] {
+        let [_, skip_y, skip_x] = [0, 1, 2].map(|axis| self.start[axis] - self.read_start[axis]);
+        &plane[(y + skip_y) * self.read_shape[2] + skip_x..][..self.shape[2]]
+    }
+}
+
 /// Blocks of at most `block` voxels (rounded up to the alignment) that cover `volume` once, in memory order.
 pub fn blocks(volume: Shape, block: Shape) -> Vec<Block> {
     let block = block.map(|extent| extent.max(1).next_multiple_of(ALIGNMENT));

@@ -15,6 +15,7 @@ mod oracle;
 mod overview;
 mod pipeline;
 mod recipe;
+mod scale;
 mod synth;
 mod train;
 mod weights;

@@ -18,6 +18,9 @@ pub struct Report {
     shape: Shape,
     /// Micrometres, z, y, x; null where neither file nor user says it.
     spacing: Option<Spacing>,
+    /// How many times the network saw the volume reduced, z, y, x; absent where no network ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<Shape>,
     cells: u32,
     stages: Vec<Stage>,
     /// The most memory that the process has held so far.
@@ -39,16 +42,23 @@ impl Report {
             output: output.display().to_string(),
             shape: volume.shape(),
             spacing: volume.spacing(),
+            scale: None,
             cells,
             stages,
             peak_memory_bytes: memory::peak(),
         }
     }
 
+    /// Of a network that saw the volume reduced by these factors (z, y, x).
+    pub fn at_scale(self, factors: Shape) -> Self {
+        Self { scale: Some(factors), ..self }
+    }
+
     /// A line for the user, and more for the one who asks for it.
     fn log(&self) {
         let seconds: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
-        tracing::info!("{}: {} cells -> {} ({seconds:.1} s)", self.input, self.cells, self.output);
+        let scale = self.scale.map_or(String::new(), |[z, y, x]| format!(", scale {z} x {y} x {x}"));
+        tracing::info!("{}: {} cells -> {} ({seconds:.1} s{scale})", self.input, self.cells, self.output);
         for stage in &self.stages {
             tracing::debug!("{:>16} {:8.3} s", stage.name, stage.seconds);
         }

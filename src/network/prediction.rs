@@ -1,4 +1,7 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
+//!
+//! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis order at a time
+//! and enlarged plane by plane.
 use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
@@ -7,6 +10,7 @@ use super::axes::{ORDERS, transposed};
 use crate::error::Result;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
+use crate::scale::{self, Enlargement};
 use crate::tiles::{self, Block};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -52,43 +56,100 @@ impl Predictor {
         read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Prediction> {
-        let [z, y, x] = shape;
-        let mut prediction = Prediction {
-            classes: Array3::zeros(shape),
-            probabilities: self.keep_probabilities.then(|| Array4::zeros([CLASSES, z, y, x])),
-        };
+        let mut prediction = Prediction::new(shape, self.keep_probabilities);
+        let count = self.networks.len();
         let mut done = 0.0;
-        for block in tiles::blocks(shape, block) {
-            let voxels = read(block.read_start, block.read_shape)?;
-            let share = block.shape.iter().product::<usize>() as f64
-                / (self.networks.len() * block.read_shape[0]) as f64;
-            for (i, network) in self.networks.iter().enumerate() {
-                network.logits(voxels.view(), &mut |z, plane| {
-                    prediction.add_plane(&block, z, plane, (i, self.networks.len()));
-                    done += share;
-                    progress(done as usize);
-                });
+        run(&self.networks, shape, block, read, &mut |block, i, z, plane| {
+            prediction.add_plane(block, z, plane, (i, count));
+            done += share(block, count);
+            progress(done as usize);
+        })?;
+        Ok(prediction)
+    }
+
+    /// As [`predict`](Self::predict) for a volume of `shape` that the network sees reduced by `factors` (z, y, x):
+    /// `block`, `read` and `progress` are in voxels of the reduced grid, the prediction in those of the volume.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn predict_reduced(
+        &self,
+        shape: Shape,
+        factors: Shape,
+        block: Shape,
+        read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Prediction> {
+        let mut prediction = Prediction::new(shape, self.keep_probabilities);
+        let (whole, enlargement) = (Block::whole(shape), Enlargement::new(shape, factors));
+        let count = self.networks.len();
+        let mut logits = Array3::from_elem(scale::reduced_shape(shape, factors), [0.0; CLASSES]);
+        let mut done = 0.0;
+        for i in 0..count {
+            run(&self.networks[i..=i], logits.dim().into(), block, read, &mut |block, _, z, plane| {
+                keep_plane(&mut logits, block, z, plane);
+                done += share(block, count);
+                progress(done as usize);
+            })?;
+            for z in 0..shape[0] {
+                prediction.add_plane(&whole, z, &enlargement.plane(&logits, z), (i, count));
             }
         }
         Ok(prediction)
     }
 }
 
+/// Gets a block, the number of the network, and of its logits the plane z of what the block read, `[y][x][class]`.
+type Sink<'a> = dyn FnMut(&Block, usize, usize, &[[f32; CLASSES]]) + 'a;
+
+/// Every block through every network.
+fn run(
+    networks: &[Network],
+    shape: Shape,
+    block: Shape,
+    read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
+    sink: &mut Sink,
+) -> Result<()> {
+    for block in tiles::blocks(shape, block) {
+        let voxels = read(block.read_start, block.read_shape)?;
+        for (i, network) in networks.iter().enumerate() {
+            network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane));
+        }
+    }
+    Ok(())
+}
+
+/// Voxels of the block for each plane that it reads, where `count` networks run.
+fn share(block: &Block, count: usize) -> f64 {
+    block.shape.iter().product::<usize>() as f64 / (count * block.read_shape[0]) as f64
+}
+
+/// Takes over what the block answers for of one plane.
+fn keep_plane(logits: &mut Array3<[f32; CLASSES]>, block: &Block, z: usize, plane: &[[f32; CLASSES]]) {
+    let Some(at) = block.answers_for(z) else { return };
+    let [_, sy, sx] = block.start;
+    let [_, ny, nx] = block.shape;
+    let mut part = logits.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
+    for (y, mut target) in part.outer_iter_mut().enumerate() {
+        target.iter_mut().zip(block.row(y, plane)).for_each(|(target, logits)| *target = *logits);
+    }
+}
+
 impl Prediction {
+    fn new(shape: Shape, keep_probabilities: bool) -> Self {
+        let [z, y, x] = shape;
+        Prediction {
+            classes: Array3::zeros(shape),
+            probabilities: keep_probabilities.then(|| Array4::zeros([CLASSES, z, y, x])),
+        }
+    }
+
     /// Takes over what the block answers for of one plane (z within what it read) from network `i` of `count`.
     fn add_plane(&mut self, block: &Block, z: usize, plane: &[[f32; CLASSES]], (i, count): (usize, usize)) {
-        let at = z + block.read_start[0];
-        if !(block.start[0]..block.start[0] + block.shape[0]).contains(&at) {
-            return;
-        }
+        let Some(at) = block.answers_for(z) else { return };
         let [_, sy, sx] = block.start;
         let [_, ny, nx] = block.shape;
-        let columns = block.read_shape[2];
-        let skip = [sy - block.read_start[1], sx - block.read_start[2]];
-        let row = |y: usize| {
-            let start = (y + skip[0]) * columns + skip[1];
-            &plane[start..start + nx]
-        };
+        let row = |y: usize| block.row(y, plane);
         let mut classes = self.classes.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
         let rows: Vec<_> = classes.outer_iter_mut().enumerate().collect();
         rows.into_par_iter().for_each(|(y, mut classes)| {

@@ -227,6 +227,9 @@ fn options_that_make_no_sense() {
     refused("--spacing 1,2", "Z,Y,X");
     refused("--spacing 1,0,1", "positive");
     refused("--block 0", "block");
+    for scale in ["0", "-2", "1.5", "65", "coarse"] {
+        refused(&format!("--scale {scale}"), "expected auto or a whole number from 1 to 64");
+    }
     refused("--device tpu", "cuda:NUMBER");
     refused("--normalize histogram", "robust");
     refused("--threads 0", "threads");

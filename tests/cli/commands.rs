@@ -27,6 +27,8 @@ fn segment_writes_labels_with_the_voxel_size_and_reports_them() {
     assert_eq!(report["output"], "cells.tif");
     assert_eq!(report["shape"], serde_json::json!([24, 56, 48]));
     assert_eq!(report["spacing"], serde_json::json!([0.5, 0.2, 0.2]));
+    // Too few voxels to be reduced unasked.
+    assert_eq!(report["scale"], serde_json::json!([1, 1, 1]));
     assert_eq!(report["cells"].as_u64().unwrap(), u64::from(*labels.iter().max().unwrap()));
     assert!(report["cells"].as_u64().unwrap() > 1);
     let stages = report["stages"].as_array().unwrap();
@@ -47,6 +49,40 @@ fn segment_gives_the_same_bytes_for_every_block_and_thread_count() {
     let first = labels("");
     for options in ["--block 8", "--block 16,24,40", "--threads 1", "--threads 3 --block 24", "--device cpu"]
     {
+        assert!(first == labels(options), "{options}");
+    }
+}
+
+#[test]
+fn segment_reduces_the_volume_for_the_network_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.tissue("raw.tif");
+    let line = "segment raw.tif -o t_labels.tif --scale 2 --spacing 0.5,0.2,0.2 --save-classes \
+        --save-probabilities --json";
+    let report = json(sandbox.succeeds(line).trim());
+    // The planes are so far apart that two of them would be further apart than two times two voxels.
+    assert_eq!(report["scale"], serde_json::json!([1, 2, 2]));
+    for what in ["labels", "classes", "membrane"] {
+        let volume = io::open(&sandbox.path(&format!("t_{what}.tif")), Role::Raw).unwrap();
+        assert_eq!((volume.shape(), volume.spacing()), ([24, 56, 48], Some(Spacing([0.5, 0.2, 0.2]))));
+    }
+    let output = sandbox.run("segment raw.tif -o labels.tif --scale 3");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("scale 3 x 3 x 3"), "{message}");
+    let help = sandbox.succeeds("segment --help");
+    assert!(help.contains("--scale <SCALE>") && help.contains("[default: auto]"), "{help}");
+}
+
+#[test]
+fn segment_gives_the_same_bytes_at_a_scale_for_every_block_and_thread_count() {
+    let sandbox = Sandbox::new();
+    sandbox.tissue("raw.tif");
+    let labels = |options: &str| {
+        sandbox.succeeds(&format!("segment raw.tif -o labels.tif --scale 2 --tta {options}"));
+        fs::read(sandbox.path("labels.tif")).unwrap()
+    };
+    let first = labels("");
+    for options in ["--block 8", "--threads 1", "--threads 3 --block 8,16,24"] {
         assert!(first == labels(options), "{options}");
     }
 }

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
 use crate::pipeline::{self, Model, Segmentation, timed};
+use crate::scale::Scale;
 use crate::volume::{Shape, Spacing, Volume};
 
 /// Cells from membrane volumes.
@@ -42,6 +43,11 @@ pub struct Args {
     /// Voxel size in micrometres, in place of the file's.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
+    /// How many times the volume is reduced before the network sees it: auto, or a whole number. The network finds cells
+    /// of some 15 to 30 voxels best; auto looks at the middle of the volume and chooses. Coarser axes are reduced less, and
+    /// what is written has the voxels of the input in any case.
+    #[arg(long, default_value_t, allow_negative_numbers = true)]
+    scale: Scale,
     /// Voxels of the network's blocks along each axis, or three numbers; by default as memory allows.
     #[arg(long, value_name = "VOXELS", value_parser = super::parse_block)]
     block: Option<Shape>,
@@ -92,7 +98,8 @@ fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -
     let segmentation = pipeline::segment(&volume, model, options, &mut progress)?;
     stages.extend_from_slice(&segmentation.stages);
     timed(&mut stages, "write", || save(job, &volume, &segmentation, args))?;
-    Ok(Report::new(&job.input, &job.output, &volume, segmentation.cells.count, stages))
+    Ok(Report::new(&job.input, &job.output, &volume, segmentation.cells.count, stages)
+        .at_scale(segmentation.scale))
 }
 
 impl Args {
@@ -100,6 +107,7 @@ impl Args {
         Ok(pipeline::Options {
             normalization: self.normalize,
             transposes: self.tta,
+            scale: self.scale,
             block: self.block,
             keep_probabilities: self.save_probabilities,
             cells: self.cells.resolve(None, self.save_supervoxels)?,

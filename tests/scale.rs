@@ -1,0 +1,264 @@
+//! The scale at which the network sees a volume, against naive f64 loops.
+use ndarray::{Array3, Array4, s};
+use tascan::intensity::Normalization;
+use tascan::metrics::{self, Scores};
+use tascan::network::prediction::{Prediction, Predictor};
+use tascan::pipeline::{self, Model, Segmentation};
+use tascan::scale::{self, Enlargement, Reduced, Scale, choice};
+use tascan::synth::{self, OutlineKind, Parameters, Sample};
+use tascan::{Shape, Spacing, Volume};
+
+use crate::ops::grids;
+use crate::recipe;
+
+/// Shapes with whole and with cut-off last boxes, and factors up to more than an axis has.
+const CASES: [(Shape, Shape); 6] = [
+    ([6, 8, 10], [2, 2, 2]),
+    ([7, 9, 11], [2, 3, 4]),
+    ([5, 13, 8], [1, 5, 3]),
+    ([1, 1, 9], [3, 3, 3]),
+    ([4, 6, 5], [8, 1, 2]),
+    ([3, 4, 5], [1, 1, 1]),
+];
+
+fn noise(shape: Shape, seed: u64) -> Array3<f32> {
+    Array3::from_shape_vec(shape, grids::noise(shape.iter().product(), seed)).unwrap()
+}
+
+/// The voxels of box `i`.
+fn voxels(i: usize, factor: usize, extent: usize) -> std::ops::Range<usize> {
+    i * factor..((i + 1) * factor).min(extent)
+}
+
+/// Share of box `i` in a voxel: a hat that falls to nothing at the centres of its neighbours.
+fn hat(i: usize, voxel: usize, factor: usize, extent: usize) -> f64 {
+    let centre = |i| {
+        let voxels = voxels(i, factor, extent);
+        voxels.clone().sum::<usize>() as f64 / voxels.len() as f64
+    };
+    let (last, at) = (extent.div_ceil(factor) - 1, voxel as f64);
+    if at < centre(i) {
+        if i == 0 { 1.0 } else { (1.0 - (centre(i) - at) / (centre(i) - centre(i - 1))).max(0.0) }
+    } else if i == last {
+        1.0
+    } else {
+        (1.0 - (at - centre(i)) / (centre(i + 1) - centre(i))).max(0.0)
+    }
+}
+
+#[test]
+fn reduction_is_the_mean_of_every_box() {
+    for (shape, factors) in CASES {
+        let raw = noise(shape, 1);
+        let volume = Volume::from_array(raw.clone(), None);
+        let reduced = Reduced::new(&volume, factors);
+        let means = reduced.read_f32([0; 3], reduced.shape());
+        for ((z, y, x), &mean) in means.indexed_iter() {
+            let [z, y, x] = [(0, z), (1, y), (2, x)].map(|(a, i)| voxels(i, factors[a], shape[a]));
+            let (mut sum, mut count) = (0.0, 0.0);
+            for &voxel in raw.slice(s![z, y, x]) {
+                sum += f64::from(voxel);
+                count += 1.0;
+            }
+            // One rounding to f32 of numbers below 4.
+            let error = (f64::from(mean) - sum / count).abs();
+            assert!(error <= 1.3e-7 * 4.0, "{shape:?} {factors:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_region_of_the_reduced_volume_is_a_part_of_it() {
+    let volume = Volume::from_array(noise([17, 19, 23], 2), None);
+    let reduced = Reduced::new(&volume, [2, 3, 4]);
+    assert_eq!(reduced.shape(), [9, 7, 6]);
+    let whole = reduced.read_f32([0; 3], reduced.shape());
+    assert_eq!(reduced.read_f32([3, 2, 1], [6, 4, 5]), whole.slice(s![3..9, 2..6, 1..6]));
+}
+
+#[test]
+fn a_reduced_integer_volume_has_fractions() {
+    let volume = Volume::from_array(Array3::from_shape_vec((1, 1, 3), vec![1u8, 2, 7]).unwrap(), None);
+    let means = Reduced::new(&volume, [1, 1, 2]).read_f32([0; 3], [1, 1, 2]);
+    assert_eq!(means.as_slice().unwrap(), [1.5, 7.0]);
+}
+
+#[test]
+fn enlargement_is_trilinear_between_the_centres_of_the_boxes() {
+    for (shape, factors) in CASES {
+        let small = scale::reduced_shape(shape, factors);
+        let values = grids::noise(3 * small.iter().product::<usize>(), 3);
+        let logits = Array3::from_shape_fn(small, |(z, y, x)| {
+            let at = 3 * ((z * small[1] + y) * small[2] + x);
+            [values[at], values[at + 1], values[at + 2]]
+        });
+        let enlargement = Enlargement::new(shape, factors);
+        for z in 0..shape[0] {
+            let plane = enlargement.plane(&logits, z);
+            assert_eq!(plane.len(), shape[1] * shape[2]);
+            for (i, found) in plane.iter().enumerate() {
+                let expected = trilinear(&logits, [z, i / shape[2], i % shape[2]], shape, factors);
+                for (found, expected) in found.iter().zip(expected) {
+                    let error = (f64::from(*found) - expected).abs();
+                    // Three interpolations of numbers below 4.
+                    assert!(error <= 2e-6, "{shape:?} {factors:?}: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn trilinear(logits: &Array3<[f32; 3]>, voxel: Shape, shape: Shape, factors: Shape) -> [f64; 3] {
+    let mut sum = [0.0; 3];
+    for ((z, y, x), values) in logits.indexed_iter() {
+        let [a, b, c] =
+            [(0, z), (1, y), (2, x)].map(|(axis, i)| hat(i, voxel[axis], factors[axis], shape[axis]));
+        sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += a * b * c * f64::from(value));
+    }
+    sum
+}
+
+fn predict(predictor: &Predictor, volume: &Volume, factors: Shape, block: Shape) -> Prediction {
+    let reduced = Reduced::new(volume, factors);
+    let mut read = |start: Shape, shape: Shape| Ok(reduced.read_f32(start, shape));
+    predictor.predict_reduced(volume.shape(), factors, block, &mut read, &mut |_| ()).unwrap()
+}
+
+#[test]
+fn a_prediction_reduced_by_one_has_the_bits_of_the_unreduced_one() {
+    let volume = Volume::from_array(noise([13, 21, 34], 4), None);
+    for transposes in [false, true] {
+        let mut predictor = Predictor::new(&recipe::cellsegnet_weights(3), transposes);
+        predictor.keep_probabilities = true;
+        let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape));
+        let expected = predictor.predict(volume.shape(), [16; 3], &mut read, &mut |_| ()).unwrap();
+        let found = predict(&predictor, &volume, [1; 3], [16; 3]);
+        assert!(found.classes == expected.classes && found.probabilities == expected.probabilities);
+    }
+}
+
+#[test]
+fn blocks_and_threads_change_no_bit_of_a_reduced_prediction() {
+    let volume = Volume::from_array(noise([41, 62, 135], 5), None);
+    let mut predictor = Predictor::new(&recipe::cellsegnet_weights(3), true);
+    predictor.keep_probabilities = true;
+    let whole = predict(&predictor, &volume, [1, 2, 3], [1000; 3]);
+    assert_eq!(whole.classes.dim(), (41, 62, 135));
+    let sums = whole.probabilities.as_ref().map(|p: &Array4<f32>| p.sum_axis(ndarray::Axis(0))).unwrap();
+    assert!(sums.iter().all(|sum| (sum - 1.0).abs() <= 1e-5));
+    for (block, threads) in [([8, 16, 24], 1), ([16, 8, 40], 3)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let found = pool.install(|| predict(&predictor, &volume, [1, 2, 3], block));
+        assert!(found.classes == whole.classes, "classes differ in blocks of {block:?}");
+        assert!(found.probabilities == whole.probabilities, "probabilities differ in blocks of {block:?}");
+    }
+}
+
+#[test]
+fn coarse_axes_are_reduced_less() {
+    assert_eq!(scale::factors(3, None), [3; 3]);
+    assert_eq!(scale::factors(1, Some(Spacing([0.5, 0.1, 0.2]))), [1; 3]);
+    assert_eq!(scale::factors(4, Some(Spacing([0.4, 0.2, 0.2]))), [2, 4, 4]);
+    assert_eq!(scale::factors(2, Some(Spacing([2.0, 0.2, 0.1]))), [1, 1, 2]);
+    assert_eq!(scale::factors(6, Some(Spacing([0.1, 0.2, 0.3]))), [6, 3, 2]);
+}
+
+#[test]
+fn scales_are_written_as_they_are_read() {
+    for text in ["auto", "1", "2", "64"] {
+        assert_eq!(text.parse::<Scale>().unwrap().to_string(), text);
+    }
+    for text in ["", "0", "65", "-1", "1.5", "Auto", "99999999999999999999"] {
+        let message = text.parse::<Scale>().unwrap_err().to_string();
+        assert!(message.contains("auto or a whole number from 1 to 64"), "{message}");
+    }
+}
+
+/// What is chosen for cubic voxels and cells of this diameter, and the factors that were looked at.
+fn chosen(diameter: f64) -> (usize, Vec<usize>) {
+    let mut looks = Vec::new();
+    let look = |factors: Shape| {
+        looks.push(factors[0]);
+        Ok(diameter / factors[0] as f64)
+    };
+    let scale = choice::choose(|scale| [scale; 3], look).unwrap();
+    (scale, looks)
+}
+
+#[test]
+fn the_finest_scale_at_which_cells_are_narrow_enough_is_chosen() {
+    assert_eq!(chosen(0.0), (1, vec![2]));
+    assert_eq!(chosen(31.0), (1, vec![2]));
+    assert_eq!(chosen(33.0), (2, vec![2, 3]));
+    assert_eq!(chosen(63.0), (2, vec![2, 3]));
+    assert_eq!(chosen(80.0), (3, vec![2, 3, 4]));
+    assert_eq!(chosen(9999.0), (8, (2..=8).collect()));
+}
+
+#[test]
+fn the_choice_counts_the_voxels_that_the_network_sees() {
+    // Cells of 40 x 40 voxels in planes 4 times as far apart: 10 planes, the diameter of the same volume is 25.
+    let factors = |scale| scale::factors(scale, Some(Spacing([4.0, 1.0, 1.0])));
+    let look = |factors: Shape| Ok((40.0 * 40.0 * 10.0 / factors.iter().product::<usize>() as f64).cbrt());
+    assert_eq!(choice::choose(factors, look).unwrap(), 1);
+}
+
+#[test]
+fn the_typical_cell_holds_the_median_voxel() {
+    // 30 cells of one voxel, one of 20, one of 60: half of the 110 voxels lie in cells of at most 60.
+    let mut labels = Array3::<u32>::zeros((1, 2, 100));
+    for i in 0..110 {
+        labels[[0, i / 100, i % 100]] = if i < 30 { i as u32 + 1 } else { 31 + u32::from(i >= 50) };
+    }
+    let volume = choice::typical_diameter(labels.view(), 32).powi(3) * std::f64::consts::PI / 6.0;
+    assert!((volume - 60.0).abs() <= 1e-9, "{volume}");
+    assert_eq!(choice::typical_diameter(Array3::zeros((2, 2, 2)).view(), 0), 0.0);
+}
+
+#[test]
+fn looks_go_to_the_middle() {
+    assert_eq!(choice::middle([5, 128, 200]), ([0, 0, 36], [5, 128, 128]));
+}
+
+/// A tissue that fills its volume, with cubic voxels and cells of this diameter.
+fn tissue(diameter: f32, shape: Shape) -> Sample {
+    let mut parameters = Parameters::default();
+    parameters.tissue.diameter = diameter;
+    parameters.tissue.anisotropy = 1.0;
+    parameters.tissue.outline = OutlineKind::Full;
+    synth::sample_with(parameters, shape, 8)
+}
+
+fn segment(sample: &Sample, options: &pipeline::Options) -> Segmentation {
+    let volume = Volume::from_array(sample.raw.clone(), Some(sample.spacing));
+    pipeline::segment(&volume, &Model::embedded().unwrap(), options, &mut ()).unwrap()
+}
+
+#[test]
+fn large_cells_are_reduced_and_found_better_for_it() {
+    let sample = tissue(80.0, [96, 144, 144]);
+    let score = |found: &Segmentation| {
+        let options = metrics::Options::default();
+        Scores::compare(found.cells.labels.view(), sample.labels.view(), &options).unwrap().mean_dsc
+    };
+    let auto = segment(&sample, &pipeline::Options::default());
+    assert!(auto.scale[0] > 1 && auto.scale == [auto.scale[0]; 3], "{:?}", auto.scale);
+    let full = segment(&sample, &pipeline::Options { scale: Scale::Fixed(1), ..Default::default() });
+    assert_eq!(full.scale, [1; 3]);
+    let (auto, full) = (score(&auto), score(&full));
+    assert!(auto > full, "mean DSC {auto}, {full} at full size");
+}
+
+#[test]
+fn small_cells_stay_as_they_are() {
+    let sample = tissue(16.0, [64, 72, 80]);
+    let found = segment(&sample, &pipeline::Options::default());
+    assert_eq!(found.scale, [1; 3]);
+    let model = Model::embedded().unwrap();
+    let volume = Volume::from_array(sample.raw, None);
+    let scaling = Normalization::Robust.fit_volume(&volume).unwrap();
+    let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).mapv(|x| scaling.apply(x)));
+    let predictor = Predictor::new(&model.weights, false);
+    let expected = predictor.predict(volume.shape(), [1000; 3], &mut read, &mut |_| ()).unwrap();
+    assert_eq!(found.prediction.classes, expected.classes);
+}
