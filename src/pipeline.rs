@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 use crate::intensity::{Normalization, Scaling};
 use crate::memory;
 use crate::network::prediction::{BYTES_PER_VOXEL, Prediction, Predictor};
-use crate::scale::{self, Reduced, Scale, choice};
+use crate::scale::choice::{self, Look};
+use crate::scale::{self, Reduced, Scale};
 use crate::tiles;
 use crate::volume::{Shape, Spacing, Volume};
 use crate::weights::Weights;
@@ -194,13 +195,14 @@ impl Input<'_> {
             return Ok(factors(1));
         }
         let predictor = Predictor::new(&model.weights, false);
-        let look = |factors| self.typical_diameter(factors, &predictor);
+        let look = |factors, region| self.look(factors, region, &predictor);
         choice::choose(factors, look).map(factors).map_err(|error| error.about(self.volume.name()))
     }
 
-    /// Diameter of the typical cell in the middle of the reduced volume, in its voxels.
-    fn typical_diameter(&self, factors: Shape, predictor: &Predictor) -> Result<f64> {
-        let (first, extent) = choice::middle(Reduced::new(self.volume, factors).shape());
+    /// The cells in the middle of the reduced volume, at most `region` voxels of the volume.
+    fn look(&self, factors: Shape, region: Shape, predictor: &Predictor) -> Result<Look> {
+        let reduced = Reduced::new(self.volume, factors).shape();
+        let (first, extent) = choice::middle(reduced, factors, region);
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
@@ -208,7 +210,7 @@ impl Input<'_> {
         let edges =
             self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
         let cells = cells::label_cells(classes.view(), edges.map(Spacing), &cells::Options::default())?;
-        Ok(choice::typical_diameter(cells.labels.view(), cells.count))
+        Ok(Look::at(cells.labels.view(), cells.count))
     }
 }
 

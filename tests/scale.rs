@@ -4,8 +4,9 @@ use tascan::intensity::Normalization;
 use tascan::metrics::{self, Scores};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::pipeline::{self, Model, Segmentation};
-use tascan::scale::{self, Enlargement, Reduced, Scale, choice};
-use tascan::synth::{self, OutlineKind, Parameters, Sample};
+use tascan::scale::choice::{self, Look};
+use tascan::scale::{self, Enlargement, Reduced, Scale};
+use tascan::synth::{self, Parameters, Sample};
 use tascan::{Shape, Spacing, Volume};
 
 use crate::ops::grids;
@@ -174,12 +175,15 @@ fn scales_are_written_as_they_are_read() {
     }
 }
 
-/// What is chosen for cubic voxels and cells of this diameter, and the factors that were looked at.
-fn chosen(diameter: f64) -> (usize, Vec<usize>) {
+/// What is chosen for cubic voxels and cells of this diameter, of which scales finer than `whole` find twice as many,
+/// and the scales that were looked at.
+fn chosen(diameter: f64, whole: usize) -> (usize, Vec<usize>) {
     let mut looks = Vec::new();
-    let look = |factors: Shape| {
-        looks.push(factors[0]);
-        Ok(diameter / factors[0] as f64)
+    let look = |factors: Shape, region: Shape| {
+        let scale = factors[0];
+        assert!(region[0] <= scale * choice::REGION);
+        looks.push(scale);
+        Ok(Look { diameter: diameter / scale as f64, cells: if scale < whole { 200 } else { 100 } })
     };
     let scale = choice::choose(|scale| [scale; 3], look).unwrap();
     (scale, looks)
@@ -187,19 +191,37 @@ fn chosen(diameter: f64) -> (usize, Vec<usize>) {
 
 #[test]
 fn the_finest_scale_at_which_cells_are_narrow_enough_is_chosen() {
-    assert_eq!(chosen(0.0), (1, vec![2]));
-    assert_eq!(chosen(31.0), (1, vec![2]));
-    assert_eq!(chosen(33.0), (2, vec![2, 3]));
-    assert_eq!(chosen(63.0), (2, vec![2, 3]));
-    assert_eq!(chosen(80.0), (3, vec![2, 3, 4]));
-    assert_eq!(chosen(9999.0), (8, (2..=8).collect()));
+    assert_eq!(chosen(0.0, 2), (1, vec![2]));
+    assert_eq!(chosen(31.0, 2), (1, vec![2]));
+    assert_eq!(chosen(33.0, 2), (2, vec![2, 3, 1, 2]));
+    assert_eq!(chosen(63.0, 2), (2, vec![2, 3, 1, 2]));
+    assert_eq!(chosen(80.0, 3), (3, vec![2, 3, 4, 2, 3]));
+    assert_eq!(chosen(9999.0, 8).0, 8);
+}
+
+#[test]
+fn a_finer_scale_that_finds_the_same_cells_is_preferred() {
+    assert_eq!(chosen(50.0, 1).0, 1);
+    assert_eq!(chosen(80.0, 1).0, 2);
+    let counts = |fine: u32, coarse: u32| {
+        let look = |[scale, ..]: Shape, _: Shape| {
+            Ok(Look { diameter: 50.0 / scale as f64, cells: if scale == 1 { fine } else { coarse } })
+        };
+        choice::choose(|scale| [scale; 3], look).unwrap()
+    };
+    for (fine, coarse, scale) in [(110, 100, 1), (111, 100, 2), (91, 100, 1), (90, 100, 2), (0, 0, 2)] {
+        assert_eq!(counts(fine, coarse), scale, "{fine} and {coarse} cells");
+    }
 }
 
 #[test]
 fn the_choice_counts_the_voxels_that_the_network_sees() {
     // Cells of 40 x 40 voxels in planes 4 times as far apart: 10 planes, the diameter of the same volume is 25.
     let factors = |scale| scale::factors(scale, Some(Spacing([4.0, 1.0, 1.0])));
-    let look = |factors: Shape| Ok((40.0 * 40.0 * 10.0 / factors.iter().product::<usize>() as f64).cbrt());
+    let look = |factors: Shape, _: Shape| {
+        let voxels = 40.0 * 40.0 * 10.0 / factors.iter().product::<usize>() as f64;
+        Ok(Look { diameter: voxels.cbrt(), cells: 100 })
+    };
     assert_eq!(choice::choose(factors, look).unwrap(), 1);
 }
 
@@ -210,22 +232,21 @@ fn the_typical_cell_holds_the_median_voxel() {
     for i in 0..110 {
         labels[[0, i / 100, i % 100]] = if i < 30 { i as u32 + 1 } else { 31 + u32::from(i >= 50) };
     }
-    let volume = choice::typical_diameter(labels.view(), 32).powi(3) * std::f64::consts::PI / 6.0;
+    let volume = Look::at(labels.view(), 32).diameter.powi(3) * std::f64::consts::PI / 6.0;
     assert!((volume - 60.0).abs() <= 1e-9, "{volume}");
-    assert_eq!(choice::typical_diameter(Array3::zeros((2, 2, 2)).view(), 0), 0.0);
+    assert_eq!(Look::at(Array3::zeros((2, 2, 2)).view(), 0).diameter, 0.0);
 }
 
 #[test]
 fn looks_go_to_the_middle() {
-    assert_eq!(choice::middle([5, 128, 200]), ([0, 0, 36], [5, 128, 128]));
+    assert_eq!(choice::middle([5, 64, 200], [1, 2, 2], [128, 128, 256]), ([0, 0, 36], [5, 64, 128]));
 }
 
-/// A tissue that fills its volume, with cubic voxels and cells of this diameter.
+/// A tissue with cubic voxels and cells of this diameter.
 fn tissue(diameter: f32, shape: Shape) -> Sample {
     let mut parameters = Parameters::default();
     parameters.tissue.diameter = diameter;
     parameters.tissue.anisotropy = 1.0;
-    parameters.tissue.outline = OutlineKind::Full;
     synth::sample_with(parameters, shape, 8)
 }
 
@@ -236,7 +257,7 @@ fn segment(sample: &Sample, options: &pipeline::Options) -> Segmentation {
 
 #[test]
 fn large_cells_are_reduced_and_found_better_for_it() {
-    let sample = tissue(80.0, [96, 144, 144]);
+    let sample = tissue(70.0, [96, 144, 144]);
     let score = |found: &Segmentation| {
         let options = metrics::Options::default();
         Scores::compare(found.cells.labels.view(), sample.labels.view(), &options).unwrap().mean_dsc

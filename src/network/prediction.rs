@@ -1,7 +1,7 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
 //!
-//! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis order at a time
-//! and enlarged plane by plane.
+//! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
+//! order at a time and enlarged plane by plane.
 use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Trilinear interpolation of the small grid's logits at the voxels of the volume.
 //!
-//! logits `[z, y, x][class]` of boxes -> `[y, x][class]` of one plane of voxels. A box's value lies at the centre of its voxels,
-//! also where the last box is cut off; voxels beyond the outermost centres have the value of the nearest.
+//! logits `[z, y, x][class]` of boxes -> `[y, x][class]` of one plane of voxels. A box's value lies at the centre of
+//! its voxels, also where the last box is cut off; voxels beyond the outermost centres have the value of the nearest.
 use ndarray::{Array3, s};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
-//! Mean over boxes: a volume `[z, y, x]` as the network sees it at a scale, `[ceil(z / fz), ceil(y / fy), ceil(x / fx)]`.
+//! Mean over boxes: a volume `[z, y, x]` as the network sees it at a scale, `[ceil(z/fz), ceil(y/fy), ceil(x/fx)]`.
 //!
-//! Nothing is stored: a region is computed from the volume's voxels when it is read, box plane by box plane. Sums are f64 in
-//! memory order, so that a mean depends on its box alone.
+//! Nothing is stored: a region is computed from the volume's voxels when it is read, one plane of boxes at a time.
+//! Sums are f64 in memory order, so that a mean depends on its box alone.
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayView3, ArrayViewMut2, Axis};
 

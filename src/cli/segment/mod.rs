@@ -43,9 +43,9 @@ pub struct Args {
     /// Voxel size in micrometres, in place of the file's.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
-    /// How many times the volume is reduced before the network sees it: auto, or a whole number. The network finds cells
-    /// of some 15 to 30 voxels best; auto looks at the middle of the volume and chooses. Coarser axes are reduced less, and
-    /// what is written has the voxels of the input in any case.
+    /// How many times the volume is reduced before the network sees it: auto, or a whole number. The network finds
+    /// cells of some 15 to 30 voxels best; auto looks at the middle of the volume and chooses. Coarser axes are reduced
+    /// less, and what is written has the voxels of the input in any case.
     #[arg(long, default_value_t, allow_negative_numbers = true)]
     scale: Scale,
     /// Voxels of the network's blocks along each axis, or three numbers; by default as memory allows.
