@@ -6,7 +6,7 @@ use tascan::device::cpu::simd::Isa;
 use tascan::ops::activations::Activations;
 use tascan::ops::class_conv::{self, CLASSES, ClassConv};
 use tascan::ops::conv_transpose3d::{self, ConvTranspose3d};
-use tascan::ops::conv3d::{self, Conv3d};
+use tascan::ops::conv3d::{self, Conv3d, Method};
 use tascan::ops::first_conv::{self, FirstConv, MIDDLE};
 
 use crate::harness::{Harness, Name, Work};
@@ -101,10 +101,10 @@ impl Case {
 /// All rows of this file.
 pub fn rows(harness: &mut Harness) {
     first_conv_rows(harness);
-    for (conv, level) in conv3d::NETWORK_SHAPES.into_iter().zip([0, 1, 1]) {
+    for (conv, level) in conv3d::NETWORK_SHAPES.into_iter().zip([0, 1, 1, 1, 1]) {
         conv3d_rows(harness, conv, level);
     }
-    for (conv, level) in conv_transpose3d::NETWORK_SHAPES.into_iter().zip([2, 1]) {
+    for (conv, level) in conv_transpose3d::NETWORK_SHAPES.into_iter().zip([2, 2, 1]) {
         conv_transpose3d_rows(harness, conv, level);
     }
     class_conv_rows(harness);
@@ -165,10 +165,15 @@ fn first_conv_rows(harness: &mut Harness) {
     });
 }
 
+/// The first name for Winograd's method, whose operations are counted as if it were plain.
+fn named(method: Method, [winograd, plain]: [&'static str; 2]) -> &'static str {
+    if method == Method::Winograd { winograd } else { plain }
+}
+
 fn conv3d_rows(harness: &mut Harness, conv: Conv3d, level: usize) {
     let weight = values(conv.cin * conv.cout * 27);
     let case = |grid: fn(usize, usize) -> Grid| Case {
-        operation: "conv3d",
+        operation: named(conv.method, ["conv3d", "conv3d plain"]),
         input: grid(level, conv.cin),
         output: grid(level + conv.stride - 1, conv.cout),
         multiply_adds: conv.multiply_adds(),
@@ -189,7 +194,7 @@ fn conv3d_rows(harness: &mut Harness, conv: Conv3d, level: usize) {
 fn conv_transpose3d_rows(harness: &mut Harness, conv: ConvTranspose3d, level: usize) {
     let weight = values(conv.cin * conv.cout * 64);
     let case = |grid: fn(usize, usize) -> Grid| Case {
-        operation: "conv_transpose3d",
+        operation: named(conv.method, ["conv_transpose3d", "conv_transpose3d plain"]),
         input: grid(level, conv.cin),
         output: grid(level - 1, conv.cout),
         multiply_adds: conv.multiply_adds(),

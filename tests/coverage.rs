@@ -3,7 +3,8 @@ use std::fs;
 use std::path::Path;
 
 /// Files of `src/ops` that are no operations themselves: what several operations are made of.
-const SHARED: [&str; 6] = ["activations", "blocks", "correlation", "disjoint_sets", "envelope", "mod"];
+const SHARED: [&str; 7] =
+    ["activations", "blocks", "correlation", "disjoint_sets", "envelope", "mod", "winograd"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

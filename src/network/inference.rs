@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use super::{DOWN, RESIDUAL, UP, class_conv, first_conv, halved, layer};
 use crate::device::cpu::simd::Isa;
-use crate::ops::activations::Activations;
+use crate::ops::activations::{Activations, Band};
 use crate::ops::batch_norm::{Affine, Moments};
 use crate::ops::class_conv::{CLASSES, ClassConv};
-use crate::ops::correlation::{Correlation, ParityCorrelation};
+use crate::ops::correlation::{Convolution, Correlation};
 use crate::ops::first_conv::{COUT as FIRST_CHANNELS, input};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -29,27 +29,27 @@ pub struct Network {
 
 #[derive(Clone)]
 struct Down {
-    halve: Correlation,
+    halve: Convolution,
     norm: Affine,
-    residual: Correlation,
+    residual: Convolution,
 }
 
 #[derive(Clone)]
 struct Up {
-    double: ParityCorrelation,
+    double: Convolution,
     norm: Affine,
 }
 
 impl Network {
     /// Packs the weights for the CPU's loops.
     pub fn new(weights: &Weights) -> Self {
-        let down = DOWN.iter().map(|(name, conv, module)| {
+        let down = DOWN.iter().zip(RESIDUAL).map(|((name, conv, module), residual)| {
             let (weight, bias) = layer(weights, name);
             let (residual_weight, residual_bias) = layer(weights, &format!("{module}.conv_module"));
             Down {
                 halve: conv.forward(weight, bias),
                 norm: running_norm(weights, &format!("{module}.batchnorm_module")),
-                residual: RESIDUAL.forward(residual_weight, residual_bias),
+                residual: residual.forward(residual_weight, residual_bias),
             }
         });
         let up = UP.iter().map(|(name, deconv, norm)| {
@@ -80,11 +80,8 @@ impl Network {
 
     /// `h + conv(relu(batchnorm(h)))` in the memory of h, from the two that a halving stage begins with.
     fn residual(&self, level: usize, (mut h, a): (Activations, Activations)) -> Activations {
-        let (isa, conv) = (Isa::detect(), &self.down[level].residual);
-        h.par_rows_mut(Vec::new, |scratch, at, row| {
-            scratch.resize(row.len(), 0.0);
-            conv.row(isa, &a, 0, [at.z, at.y], scratch);
-            row.iter_mut().zip(scratch.iter()).for_each(|(h, r)| *h += r);
+        self.down[level].residual.run(&a, &mut h, |_, result, row| {
+            row.iter_mut().zip(result).for_each(|(h, r)| *h += r);
         });
         h
     }
@@ -93,7 +90,7 @@ impl Network {
     fn halve_full_resolution(&self, x: &Activations) -> (Activations, Activations) {
         let (Down { halve: conv, norm, .. }, shape) = (&self.down[0], halved(x.shape));
         let (mut h, mut a) = (Activations::zeros(1, shape, 64), Activations::zeros(1, shape, 64));
-        let thickness = slab_thickness(h.shape);
+        let thickness = slab_thickness(h.shape, 2);
         // Plane p of the slab is plane 2 * first + p - 1 of the volume.
         let mut slab = Activations::zeros(1, [2 * thickness, x.shape[1], x.shape[2]], FIRST_CHANNELS);
         let isa = Isa::detect();
@@ -113,13 +110,8 @@ impl Network {
                 },
             );
             let planes = first + 1..(first + thickness).min(h.shape[0]) + 1;
-            h.par_slab_rows_mut(
-                planes.clone(),
-                || (),
-                |(), p, y, row| {
-                    conv.row(isa, &slab, 0, [2 * (p - 1 - first), 2 * y], row);
-                },
-            );
+            let band = Band { planes: planes.clone(), origin: first + 1, tile: 0 };
+            conv.as_winograd().run_band(&slab, &mut h, &band, |_, result, row| row.copy_from_slice(result));
             relu_planes(norm, &h, &mut a, planes);
         }
         (h, a)
@@ -139,35 +131,27 @@ impl Network {
         sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
     ) {
         let (isa, up, [depth, rows, columns]) = (Isa::detect(), &self.up[2], x.shape);
-        let thickness = slab_thickness(x.shape);
-        // Plane p of the slab is plane first + p - 1 of the volume.
+        let thickness = slab_thickness(x.shape, 4);
+        // Plane p of the slab is plane first + p - 3 of the volume: a tile of four planes ends two planes behind a multiple
+        // of four. The first two planes are the last ones of the slab before.
         let mut slab = Activations::zeros(1, [thickness, rows, columns], FIRST_CHANNELS);
         let mut logits = vec![[0.0; CLASSES]; thickness * rows * columns];
-        for first in (0..depth).step_by(thickness) {
-            let fresh = if first == 0 {
-                0
-            } else {
-                slab.copy_planes(thickness..thickness + 2, 0);
-                2
-            };
-            slab.par_slab_rows_mut(fresh..thickness + 2, Vec::new, |scratch, p, y, row| {
-                match (first + p).checked_sub(1) {
-                    Some(z) if z < depth => {
-                        scratch.resize(row.len(), 0.0);
-                        up.double.row(isa, u2, 0, [z, y], scratch);
-                        self.first_row(isa, x, [z, y], row);
-                        up.norm.relu_accumulate(scratch, row);
-                    }
-                    _ => row.fill(0.0),
-                }
+        for first in (0..depth + 2).step_by(thickness) {
+            slab.copy_planes(thickness..thickness + 2, 0);
+            let planes = 3_usize.saturating_sub(first).max(2)..(depth + 3 - first).min(thickness + 2);
+            slab.par_slab_rows_mut(planes.end..thickness + 2, || (), |(), _, _, row| row.fill(0.0));
+            let band = Band { planes, origin: 2, tile: first / 4 };
+            up.double.as_winograd().run_band(u2, &mut slab, &band, |at, result, row| {
+                self.first_row(isa, x, [first + at.z - 2, at.y], row);
+                up.norm.relu_accumulate(result, row);
             });
-            let planes = thickness.min(depth - first);
-            let found = &mut logits[..planes * rows * columns];
+            let volume = first.saturating_sub(2)..(first + thickness - 2).min(depth);
+            let found = &mut logits[..volume.len() * rows * columns];
             found.par_chunks_mut(columns).enumerate().for_each(|(i, row)| {
-                self.classes.row(isa, &slab, 0, [i / rows, i % rows], row);
+                self.classes.row(isa, &slab, 0, [volume.start + i / rows + 2 - first, i % rows], row);
             });
-            for (z, plane) in found.chunks_exact(rows * columns).enumerate() {
-                sink(first + z, plane);
+            for (z, plane) in volume.zip(found.chunks_exact(rows * columns)) {
+                sink(z, plane);
             }
         }
     }
@@ -175,27 +159,16 @@ impl Network {
 
 /// h and relu(batchnorm(h)) from the finer grid.
 fn halve(down: &Down, finer: &Activations) -> (Activations, Activations) {
-    let (isa, shape) = (Isa::detect(), halved(finer.shape));
+    let shape = halved(finer.shape);
     let (mut h, mut a) = (Activations::zeros(1, shape, 64), Activations::zeros(1, shape, 64));
-    h.par_rows_mut_with(
-        &mut a,
-        || (),
-        |(), at, h, a| {
-            down.halve.row(isa, finer, 0, [2 * at.z, 2 * at.y], h);
-            down.norm.relu(h, a);
-        },
-    );
+    down.halve.all(finer, &mut h);
+    relu_planes(&down.norm, &h, &mut a, 1..shape[0] + 1);
     (h, a)
 }
 
 /// `skip + relu(batchnorm(deconv(coarse)))`, in the memory of `skip`.
 fn double_add(up: &Up, coarse: &Activations, mut skip: Activations) -> Activations {
-    let isa = Isa::detect();
-    skip.par_rows_mut(Vec::new, |scratch, at, row| {
-        scratch.resize(row.len(), 0.0);
-        up.double.row(isa, coarse, 0, [at.z, at.y], scratch);
-        up.norm.relu_accumulate(scratch, row);
-    });
+    up.double.run(coarse, &mut skip, |_, result, row| up.norm.relu_accumulate(result, row));
     skip
 }
 
@@ -212,9 +185,10 @@ fn relu_planes(norm: &Affine, h: &Activations, a: &mut Activations, planes: std:
     );
 }
 
-/// Planes per slab: enough rows to keep all cores busy, few enough to be small beside the half-resolution grid.
-fn slab_thickness([_, rows, _]: Shape) -> usize {
-    (1024 / rows.max(1)).clamp(2, 16)
+/// Planes per slab, a multiple of a tile's: enough rows to keep all cores busy, few enough to be small beside the
+/// half-resolution grid.
+fn slab_thickness([_, rows, _]: Shape, tile: usize) -> usize {
+    (1024 / rows.max(1)).clamp(2, 16).next_multiple_of(tile)
 }
 
 fn running_norm(weights: &Weights, name: &str) -> Affine {

@@ -23,26 +23,31 @@ pub use training::TrainingNetwork;
 
 use crate::ops::class_conv::ClassConv;
 use crate::ops::conv_transpose3d::ConvTranspose3d;
-use crate::ops::conv3d::Conv3d;
+use crate::ops::conv3d::{Conv3d, Method};
 use crate::ops::first_conv::FirstConv;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
 /// The three stages that halve the grid: the convolution, its shape, and the residual block behind it.
 const DOWN: [(&str, Conv3d, &str); 3] = [
-    ("conv3", Conv3d { cin: 32, cout: 64, stride: 2 }, "resmodule1"),
-    ("conv4", Conv3d { cin: 64, cout: 64, stride: 2 }, "resmodule2"),
-    ("conv5", Conv3d { cin: 64, cout: 64, stride: 2 }, "resmodule3"),
+    ("conv3", Conv3d { cin: 32, cout: 64, stride: 2, method: Method::Winograd }, "resmodule1"),
+    ("conv4", Conv3d { cin: 64, cout: 64, stride: 2, method: Method::Winograd }, "resmodule2"),
+    ("conv5", Conv3d { cin: 64, cout: 64, stride: 2, method: Method::Plain }, "resmodule3"),
 ];
 
-/// The convolution of a residual block.
-const RESIDUAL: Conv3d = Conv3d { cin: 64, cout: 64, stride: 1 };
+/// The convolution of each stage's residual block. On the coarsest grid all is computed plainly: its tiles would be 16
+/// voxels wide, and blocks begin at multiples of 8.
+const RESIDUAL: [Conv3d; 3] = [
+    Conv3d { cin: 64, cout: 64, stride: 1, method: Method::Winograd },
+    Conv3d { cin: 64, cout: 64, stride: 1, method: Method::Winograd },
+    Conv3d { cin: 64, cout: 64, stride: 1, method: Method::Plain },
+];
 
 /// The three stages that double it: the transposed convolution, its shape, and the batch norm behind it.
 const UP: [(&str, ConvTranspose3d, &str); 3] = [
-    ("deconv1", ConvTranspose3d { cin: 64, cout: 64 }, "bnorm2"),
-    ("deconv2", ConvTranspose3d { cin: 64, cout: 64 }, "bnorm3"),
-    ("deconv3", ConvTranspose3d { cin: 64, cout: 32 }, "bnorm4"),
+    ("deconv1", ConvTranspose3d { cin: 64, cout: 64, method: Method::Plain }, "bnorm2"),
+    ("deconv2", ConvTranspose3d { cin: 64, cout: 64, method: Method::Winograd }, "bnorm3"),
+    ("deconv3", ConvTranspose3d { cin: 64, cout: 32, method: Method::Winograd }, "bnorm4"),
 ];
 
 /// Weight and bias of a layer.

@@ -1,5 +1,6 @@
 //! The network in training: batch norm by the statistics of the batch, every activation kept for the backward
-//! pass.
+//! pass. All convolutions are computed plainly: Winograd's rounding, small as it is, moves some values across the ReLU's
+//! corner, and so the gradient by more than 1e-4 of its size.
 use std::ops::Range;
 
 use ndarray::ArrayView3;
@@ -153,14 +154,15 @@ impl TrainingNetwork {
         let (name, conv, module) = DOWN[level];
         let mut h = self.pool.zeros(finer.n, halved(finer.shape), 64);
         let (weight, bias) = layer(&self.weights, name);
-        conv.forward(weight, bias).all(finer, &mut h);
+        conv.plain().forward(weight, bias).all(finer, &mut h);
         let norm = self.batch_norm(&format!("{module}.batchnorm_module"), &h);
         let mut a = self.pool.take(&h);
         a.par_rows_mut(|| (), |(), at, row| norm.affine.relu(h.row(at), row));
         let mut out = self.pool.take(&h);
         let (weight, bias) = layer(&self.weights, &format!("{module}.conv_module"));
-        RESIDUAL.forward(weight, bias).all(&a, &mut out);
-        add(&mut out, &h);
+        RESIDUAL[level].plain().forward(weight, bias).run(&a, &mut out, |at, result, row| {
+            row.iter_mut().zip(result).zip(h.row(at)).for_each(|((out, r), h)| *out = r + h);
+        });
         DownTape { h, norm, a, out }
     }
 
@@ -168,7 +170,7 @@ impl TrainingNetwork {
         let (name, deconv, bnorm) = UP[level];
         let mut y = self.pool.take(skip);
         let (weight, bias) = layer(&self.weights, name);
-        deconv.forward(weight, bias).all(coarse, &mut y);
+        deconv.plain().forward(weight, bias).all(coarse, &mut y);
         let norm = self.batch_norm(bnorm, &y);
         let mut out = self.pool.take(skip);
         out.par_rows_mut(
@@ -230,9 +232,9 @@ impl TrainingNetwork {
         self.norm_backward(bnorm, norm, y, d_out, None);
         self.bias_backward(name, y);
         let weight = format!("{name}.weight");
-        deconv.backward_weights(coarse, y, self.slot(&weight));
+        deconv.plain().backward_weights(coarse, y, self.slot(&weight));
         let mut d_coarse = self.pool.take(coarse);
-        deconv.backward_input(self.weights.get(&weight), y, &mut d_coarse);
+        deconv.plain().backward_input(self.weights.get(&weight), y, &mut d_coarse);
         d_coarse
     }
 
@@ -248,17 +250,17 @@ impl TrainingNetwork {
         let residual = format!("{module}.conv_module");
         let weight = format!("{residual}.weight");
         self.bias_backward(&residual, d_out);
-        RESIDUAL.backward_weights(&stage.a, d_out, self.slot(&weight));
+        RESIDUAL[level].plain().backward_weights(&stage.a, d_out, self.slot(&weight));
         let mut da = self.pool.take(&stage.a);
-        RESIDUAL.backward_input(self.weights.get(&weight), d_out, &mut da);
+        RESIDUAL[level].plain().backward_input(self.weights.get(&weight), d_out, &mut da);
         let norm = format!("{module}.batchnorm_module");
         self.norm_backward(&norm, &stage.norm, &mut stage.h, &da, Some(d_out));
         self.pool.give([da]);
         self.bias_backward(name, &stage.h);
         let weight = format!("{name}.weight");
-        conv.backward_weights(finer, &stage.h, self.slot(&weight));
+        conv.plain().backward_weights(finer, &stage.h, self.slot(&weight));
         let mut d_finer = self.pool.take(finer);
-        conv.backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
+        conv.plain().backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
         d_finer
     }
 

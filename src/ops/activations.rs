@@ -27,6 +27,43 @@ pub struct Activations {
     lines: Vec<Line>,
 }
 
+/// How rows are gathered into tiles: along z and y tiles of `edge` rows, the first one beginning at border coordinate
+/// `first` of y.
+#[derive(Clone, Copy)]
+pub(super) struct Tiling {
+    pub(super) edge: usize,
+    pub(super) first: usize,
+    /// Rows of tiles that are computed together.
+    pub(super) group: usize,
+}
+
+/// Planes to be computed, border coordinates of the buffer, `origin` being the first plane of tile `tile`.
+pub struct Band {
+    /// The planes.
+    pub planes: Range<usize>,
+    /// At most the first plane.
+    pub origin: usize,
+    /// Number of a tile along z.
+    pub tile: usize,
+}
+
+/// Rows of tiles that one thread computes together.
+pub(super) struct TileRows {
+    pub(super) n: usize,
+    /// The tiles' number along z.
+    pub(super) z: usize,
+    /// Their numbers along y.
+    pub(super) rows: Range<usize>,
+}
+
+/// A row of voxels of some rows of tiles.
+pub(super) struct TileRow<'a> {
+    pub(super) at: RowIndex,
+    /// Its number among the rows of the tiles, `[z][y]`, rows outside counted.
+    pub(super) number: usize,
+    pub(super) voxels: &'a mut [f32],
+}
+
 /// Place of a row in a batch: volume, z, y, without border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowIndex {
@@ -111,27 +148,6 @@ impl Activations {
         });
     }
 
-    /// As [`par_rows_mut`](Self::par_rows_mut), over the same rows of two activations of equal shape.
-    pub fn par_rows_mut_with<S: Send>(
-        &mut self,
-        other: &mut Activations,
-        state: impl Fn() -> S + Sync + Send,
-        work: impl Fn(&mut S, RowIndex, &mut [f32], &mut [f32]) + Sync + Send,
-    ) {
-        assert_eq!((self.n, self.shape), (other.n, other.shape), "shapes differ");
-        let inside = Inside::of(self);
-        let range = |a: &Activations| a.channels..a.channels * (a.shape[2] + 1);
-        let (one, two) = (range(self), range(other));
-        let (row_len, other_len) = (self.row_len(), other.row_len());
-        let rows = self.as_mut_slice().par_chunks_mut(row_len);
-        let others = other.as_mut_slice().par_chunks_mut(other_len);
-        rows.zip(others).enumerate().for_each_init(state, |state, (i, (row, other))| {
-            if let Some(at) = inside.row(i) {
-                work(state, at, &mut row[one.clone()], &mut other[two.clone()]);
-            }
-        });
-    }
-
     /// The rows of a range of planes in parallel, of the first volume, borders of y and x left out. Planes are
     /// counted with the border, for buffers that hold a slab of a larger volume.
     pub fn par_slab_rows_mut<S: Send>(
@@ -149,6 +165,43 @@ impl Activations {
             if (1..=rows).contains(&y) {
                 work(state, plane, y - 1, &mut row[voxels.clone()]);
             }
+        });
+    }
+
+    /// The voxels of a band, tile by tile, in parallel.
+    pub(super) fn par_tiles_mut(
+        &mut self,
+        tiling: Tiling,
+        band: &Band,
+        work: impl Fn(TileRows, Vec<TileRow>) + Sync + Send,
+    ) {
+        let Tiling { edge, first, group } = tiling;
+        let tiles = (self.shape[1] + 1 - first).div_ceil(edge);
+        let (rows_inside, volume_len) = (1..self.shape[1] + 1, self.padded()[0] * self.plane_len());
+        let (plane_len, row_len) = (self.plane_len(), self.row_len());
+        let voxels = self.channels..self.channels * (self.shape[2] + 1);
+        let mut units = std::collections::BTreeMap::<[usize; 3], Vec<TileRow>>::new();
+        for (n, volume) in self.as_mut_slice().chunks_exact_mut(volume_len.max(1)).enumerate() {
+            let planes =
+                volume.chunks_exact_mut(plane_len).enumerate().filter(|(p, _)| band.planes.contains(p));
+            for (plane, rows) in planes {
+                let (tile_z, z) = ((plane - band.origin) / edge, (plane - band.origin) % edge);
+                let rows =
+                    rows.chunks_exact_mut(row_len).enumerate().filter(|(y, _)| rows_inside.contains(y));
+                for (y, row) in rows {
+                    let start = (y - first) / (edge * group);
+                    let together = group.min(tiles - start * group);
+                    units.entry([n, band.tile + tile_z, start]).or_default().push(TileRow {
+                        at: RowIndex { n, z: plane - 1, y: y - 1 },
+                        number: z * edge * together + (y - first) % (edge * group),
+                        voxels: &mut row[voxels.clone()],
+                    });
+                }
+            }
+        }
+        units.into_par_iter().for_each(|([n, z, start], rows)| {
+            let at = TileRows { n, z, rows: start * group..((start + 1) * group).min(tiles) };
+            work(at, rows);
         });
     }
 

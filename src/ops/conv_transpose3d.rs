@@ -5,7 +5,9 @@
 //! drops the last plane, which is never computed here. Each of the eight output parities is a 2x2x2
 //! convolution of the input.
 use super::activations::Activations;
-use super::correlation::{Correlation, Parity, ParityCorrelation, weight_gradient};
+use super::conv3d::Method;
+use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
+use super::winograd::{self, DOUBLE, DOUBLE_TO_INPUT, Winograd};
 
 const SIZE: usize = 4;
 
@@ -20,14 +22,24 @@ pub struct ConvTranspose3d {
     pub cin: usize,
     /// Output channels.
     pub cout: usize,
+    /// How it is computed.
+    pub method: Method,
 }
 
 /// Those of 3DCellSegNet: tests and benchmarks run at these.
-pub const NETWORK_SHAPES: [ConvTranspose3d; 2] =
-    [ConvTranspose3d { cin: 64, cout: 64 }, ConvTranspose3d { cin: 64, cout: 32 }];
+pub const NETWORK_SHAPES: [ConvTranspose3d; 3] = [
+    ConvTranspose3d { cin: 64, cout: 64, method: Method::Plain },
+    ConvTranspose3d { cin: 64, cout: 64, method: Method::Winograd },
+    ConvTranspose3d { cin: 64, cout: 32, method: Method::Winograd },
+];
 
 impl ConvTranspose3d {
-    /// Multiply-adds per output voxel.
+    /// The same convolution, computed plainly.
+    pub fn plain(self) -> Self {
+        ConvTranspose3d { method: Method::Plain, ..self }
+    }
+
+    /// Multiply-adds per output voxel, plainly computed.
     pub fn multiply_adds(&self) -> usize {
         8 * self.cin * self.cout
     }
@@ -37,24 +49,52 @@ impl ConvTranspose3d {
     }
 
     /// The operation, packed to be run: `weight` `[in][out][z][y][x]`, `bias` `[out]`.
-    pub fn forward(&self, weight: &[f32], bias: &[f32]) -> ParityCorrelation {
-        ParityCorrelation::new([self.cout, self.cin], PARITIES, bias, |(o, i, k)| weight[self.index(i, o, k)])
+    pub fn forward(&self, weight: &[f32], bias: &[f32]) -> Convolution {
+        let channels = [self.cout, self.cin];
+        match self.method {
+            Method::Winograd => Convolution::Winograd(self.winograd(weight, bias)),
+            Method::Plain => {
+                Convolution::Parity(ParityCorrelation::new(channels, PARITIES, bias, |(o, i, k)| {
+                    weight[self.index(i, o, k)]
+                }))
+            }
+        }
+    }
+
+    /// As [`forward`](Self::forward), whatever the method.
+    pub fn winograd(&self, weight: &[f32], bias: &[f32]) -> Winograd {
+        Winograd::new(&DOUBLE, [self.cout, self.cin], bias, |(o, i, k)| weight[self.index(i, o, k)])
     }
 
     /// `dx` from `dy` (cropped, with its border of zeros).
     pub fn backward_input(&self, weight: &[f32], dy: &Activations, dx: &mut Activations) {
         let bias = vec![0.0; self.cin];
+        let channels = [self.cin, self.cout];
         let transposed = |(i, o, k)| weight[self.index(i, o, k)];
-        Correlation::new([self.cin, self.cout], [SIZE, 2], &bias, transposed).all(dy, dx);
+        let conv = match self.method {
+            Method::Winograd => {
+                Convolution::Winograd(Winograd::new(&DOUBLE_TO_INPUT, channels, &bias, transposed))
+            }
+            Method::Plain => Convolution::Plain(Correlation::new(channels, [SIZE, 2], &bias, transposed)),
+        };
+        conv.all(dy, dx);
     }
 
     /// Gradient to the weights, PyTorch's order, written to `dw`.
     pub fn backward_weights(&self, x: &Activations, dy: &Activations, dw: &mut [f32]) {
-        let found = weight_gradient(dy, [SIZE, 2], x);
-        for (at, line) in found.chunks_exact(self.cin).enumerate() {
-            let (k, o) = (at / self.cout, at % self.cout);
+        let (found, is_swapped) = match self.method {
+            Method::Plain => (weight_gradient(dy, [SIZE, 2], x), true),
+            Method::Winograd => (winograd::weight_gradient(&DOUBLE, x, dy), false),
+        };
+        let channels = self.cin * self.cout;
+        for (k, found) in found.chunks_exact(channels).enumerate() {
             let k = [k / (SIZE * SIZE), k / SIZE % SIZE, k % SIZE];
-            for (i, value) in line.iter().enumerate() {
+            for (at, value) in found.iter().enumerate() {
+                let (i, o) = if is_swapped {
+                    (at % self.cin, at / self.cin)
+                } else {
+                    (at / self.cout, at % self.cout)
+                };
                 dw[self.index(i, o, k)] = *value;
             }
         }

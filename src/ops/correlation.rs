@@ -9,9 +9,65 @@
 use rayon::prelude::*;
 
 use super::activations::{Activations, RowIndex};
+use super::winograd::Winograd;
 use crate::device::cpu::gather::{self, BLOCK, Row, Windows};
 use crate::device::cpu::outer::{self, Operands};
 use crate::device::cpu::simd::Isa;
+
+/// A convolution or its gradient to the input, packed in one of three ways.
+#[derive(Clone)]
+pub enum Convolution {
+    /// Windows at one stride.
+    Plain(Correlation),
+    /// The eight output parities of a transposed operation.
+    Parity(ParityCorrelation),
+    /// Either with fewer multiplications.
+    Winograd(Winograd),
+}
+
+impl Convolution {
+    /// Computes every row of `out`: `epilogue` is given each row's place, its result, and the row of `out`.
+    pub fn run(
+        &self,
+        input: &Activations,
+        out: &mut Activations,
+        epilogue: impl Fn(RowIndex, &[f32], &mut [f32]) + Sync,
+    ) {
+        let by_rows = |out: &mut Activations, compute: &(dyn Fn(RowIndex, &mut [f32]) + Sync)| {
+            out.par_rows_mut(Vec::new, |result, at, row| {
+                result.resize(row.len(), 0.0);
+                compute(at, result);
+                epilogue(at, result, row);
+            });
+        };
+        let isa = Isa::detect();
+        match self {
+            Convolution::Winograd(conv) => conv.run(input, out, &epilogue),
+            Convolution::Parity(conv) => {
+                by_rows(out, &|at, row| conv.row(isa, input, at.n, [at.z, at.y], row));
+            }
+            Convolution::Plain(conv) => by_rows(out, &|at, row| {
+                conv.row(isa, input, at.n, [at.z, at.y].map(|i| conv.stride * i), row);
+            }),
+        }
+    }
+
+    /// The convolution of a grid so large that it is always computed by Winograd's algorithm.
+    ///
+    /// # Panics
+    /// Where it is not.
+    pub fn as_winograd(&self) -> &Winograd {
+        match self {
+            Convolution::Winograd(conv) => conv,
+            _ => panic!("a plain convolution"),
+        }
+    }
+
+    /// Computes every row of `out`.
+    pub fn all(&self, input: &Activations, out: &mut Activations) {
+        self.run(input, out, |_, result, row| row.copy_from_slice(result));
+    }
+}
 
 /// A kernel element: output channel, input channel, position z, y, x in the window.
 pub type Element = (usize, usize, [usize; 3]);
@@ -123,12 +179,6 @@ impl ParityCorrelation {
             gather::gather(isa, &windows, Row { data: &mut out[x * cout..], step: 2 * cout, count });
         }
     }
-
-    /// Computes every row of `out`.
-    pub fn all(&self, input: &Activations, out: &mut Activations) {
-        let isa = Isa::detect();
-        out.par_rows_mut(|| (), |(), at, row| self.row(isa, input, at.n, [at.z, at.y], row));
-    }
 }
 
 /// `dw[kz][ky][kx][ca][cb] = sum over voxels o of b: a[stride * o + k][ca] * b[o][cb]`, in the border
@@ -167,12 +217,16 @@ pub fn weight_gradient(a: &Activations, [size, stride]: [usize; 2], b: &Activati
 pub(super) const PARTIAL_SUMS: usize = 32;
 
 /// Adds up the parts, first to last.
-fn sum_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
+pub(super) fn sum_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    const CHUNK: usize = 4096;
     let mut parts = parts.into_iter();
     let mut total = parts.next().unwrap_or_default();
-    for part in parts {
-        total.par_iter_mut().zip(part).for_each(|(total, part)| *total += part);
-    }
+    let parts: Vec<Vec<f32>> = parts.collect();
+    total.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
+        for part in &parts {
+            total.iter_mut().zip(&part[i * CHUNK..]).for_each(|(total, part)| *total += part);
+        }
+    });
     total
 }
 
@@ -199,7 +253,7 @@ fn window_starts(
 }
 
 /// `[cout / 32][z][y][x][cin][32]`
-fn pack(cout: usize, cin: usize, size: [usize; 3], weight: impl Fn(Element) -> f32) -> Vec<f32> {
+pub(super) fn pack(cout: usize, cin: usize, size: [usize; 3], weight: impl Fn(Element) -> f32) -> Vec<f32> {
     let mut packed = Vec::with_capacity(cout * cin * size.iter().product::<usize>());
     for block in (0..cout).step_by(BLOCK) {
         for z in 0..size[0] {

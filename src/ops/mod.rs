@@ -24,3 +24,4 @@ pub mod relabel;
 pub mod saddles;
 pub mod shells;
 pub mod softmax;
+pub mod winograd;

@@ -10,6 +10,9 @@ use super::simd::{Isa, Lanes, load_all};
 /// Output channels are packed in blocks of this many.
 pub const BLOCK: usize = 32;
 
+/// Most output channels.
+pub const MOST_CHANNELS: usize = 64;
+
 /// The windows that one row of output voxels looks at, and their weights.
 pub struct Windows<'a> {
     /// The input.

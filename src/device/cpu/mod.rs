@@ -1,5 +1,5 @@
 //! The CPU: SIMD lanes with run-time dispatch, the three loops of which every convolution is made, and those over
-//! the channels of a voxel ([`channels`]).
+//! the channels of a voxel ([`channels`]) and over tiles ([`tiles`]).
 //!
 //! The three loops of convolutions walk along one row of voxels (x) and see the kernel window of a voxel as a few contiguous
 //! stretches of memory, because activations are channels-last: the `k` voxels of a window along x are
@@ -18,3 +18,4 @@ pub mod dot;
 pub mod gather;
 pub mod outer;
 pub mod simd;
+pub mod tiles;
