@@ -172,16 +172,27 @@ fn distinct(addresses: &[u64; LANES], mask: u32, unit: u32) -> usize {
 /// Passes that a part of a warp needs: the most distinct words that fall into one bank.
 fn wavefronts(addresses: &[u64; LANES], mask: u32, bytes: usize) -> u64 {
     let words = bytes.div_ceil(4) as u64;
-    let mut held = [[0u64; LANES]; 32];
-    let mut count = [0usize; 32];
+    let mut first = [u64::MAX; 32];
     for lane in lanes_of(mask) {
         for word in addresses[lane] / 4..addresses[lane] / 4 + words {
-            let bank = (word % 32) as usize;
-            if !held[bank][..count[bank]].contains(&word) {
-                held[bank][count[bank]] = word;
-                count[bank] += 1;
+            let held = &mut first[(word % 32) as usize];
+            if *held == u64::MAX {
+                *held = word;
+            } else if *held != word {
+                return conflicting_wavefronts(addresses, mask, words);
             }
         }
     }
-    count.into_iter().max().unwrap_or(1) as u64
+    1
+}
+
+/// As `wavefronts`, where some bank holds several words.
+fn conflicting_wavefronts(addresses: &[u64; LANES], mask: u32, words: u64) -> u64 {
+    let mut all: Vec<u64> = lanes_of(mask)
+        .flat_map(|lane| addresses[lane] / 4..addresses[lane] / 4 + words)
+        .map(|word| (word % 32) << 56 | word)
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all.chunk_by(|a, b| a >> 56 == b >> 56).map(|bank| bank.len() as u64).max().unwrap_or(1)
 }

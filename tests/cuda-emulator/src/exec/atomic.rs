@@ -1,7 +1,7 @@
 //! Atomics: `atom` and `red` (PTX ISA, sections 9.7.13.5 and 9.7.13.7). Lanes of a warp take their turns in order;
 //! between blocks each operation is one compare-and-swap loop. Memory orders are all as strong as they need to be.
 
-use super::lanes::{LANES, Slot, lanes_of};
+use super::lanes::{LANES, Slot, each, lanes_of};
 use super::memory::{Address, by_space, take_space};
 use super::site::Site;
 use super::{Decoded, Env, Result};
@@ -54,7 +54,7 @@ fn atomic(site: &mut Site, returns: bool) -> Result<Decoded> {
             })?;
             match d {
                 Some(d) if bytes == 8 => env.warp.registers.set(d, &old, mask),
-                Some(d) => env.warp.registers.set(d, &old.map(|value| value as u32), mask),
+                Some(d) => env.warp.registers.set(d, &each(&old, |value| value as u32), mask),
                 None => {}
             }
             Ok(())
@@ -66,7 +66,7 @@ fn operand(env: &Env, slot: Slot, bytes: usize) -> [u64; LANES] {
     if bytes == 8 {
         *env.warp.registers.get(slot)
     } else {
-        env.warp.registers.get::<u32>(slot).map(u64::from)
+        each(env.warp.registers.get::<u32>(slot), u64::from)
     }
 }
 

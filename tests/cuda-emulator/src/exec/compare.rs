@@ -174,12 +174,12 @@ fn integer_test(op: &str, ty: Type, s: [Slot; 2]) -> Result<Test> {
 fn float_test<T: Lane + PartialOrd>(op: &str, s: [Slot; 2]) -> Result<Test> {
     Ok(match op {
         "eq" => lanes_test(s, |a: T, b: T| a == b),
-        "ne" => lanes_test(s, |a: T, b: T| a < b || a > b),
+        "ne" => lanes_test(s, |a: T, b: T| a.partial_cmp(&b).is_some_and(|o| o.is_ne())),
         "lt" => lanes_test(s, |a: T, b: T| a < b),
         "le" => lanes_test(s, |a: T, b: T| a <= b),
         "gt" => lanes_test(s, |a: T, b: T| a > b),
         "ge" => lanes_test(s, |a: T, b: T| a >= b),
-        "equ" => lanes_test(s, |a: T, b: T| !(a < b || a > b)),
+        "equ" => lanes_test(s, |a: T, b: T| a.partial_cmp(&b).is_none_or(|o| o.is_eq())),
         "neu" => lanes_test(s, |a: T, b: T| a != b),
         "ltu" => lanes_test(s, |a: T, b: T| a.partial_cmp(&b).is_none_or(|o| o.is_lt())),
         "leu" => lanes_test(s, |a: T, b: T| a.partial_cmp(&b).is_none_or(|o| o.is_le())),
@@ -194,12 +194,12 @@ fn float_test<T: Lane + PartialOrd>(op: &str, s: [Slot; 2]) -> Result<Test> {
 fn float_comparison(op: &str) -> Result<fn(f64, f64) -> bool> {
     Ok(match op {
         "eq" => |a, b| a == b,
-        "ne" => |a, b| a < b || a > b,
+        "ne" => |a, b| a.partial_cmp(&b).is_some_and(|o| o.is_ne()),
         "lt" => |a, b| a < b,
         "le" => |a, b| a <= b,
         "gt" => |a, b| a > b,
         "ge" => |a, b| a >= b,
-        "equ" => |a, b| !(a < b || a > b),
+        "equ" => |a, b| a.partial_cmp(&b).is_none_or(|o| o.is_eq()),
         "neu" => |a, b| a != b,
         "ltu" => |a, b| a.partial_cmp(&b).is_none_or(|o| o.is_lt()),
         "leu" => |a, b| a.partial_cmp(&b).is_none_or(|o| o.is_le()),

@@ -200,7 +200,8 @@ fn fma_f32(site: &mut Site) -> Result<Exec> {
         return Ok(exec3(d, s, |a: f32, b: f32, c: f32| a.mul_add(b, c)));
     }
     Ok(Box::new(move |env, mask| {
-        let [a, b, c] = s.map(|slot| u32::lanes(&env.warp.registers, slot));
+        let lanes = |slot| u32::lanes(&env.warp.registers, slot);
+        let (a, b, c) = (lanes(s[0]), lanes(s[1]), lanes(s[2]));
         // SAFETY: the processor has the instructions, as `has_fma` found.
         let out = unsafe { fma_lanes(a, b, c) };
         env.warp.registers.set(d, &out, mask);
@@ -226,7 +227,7 @@ fn has_fma() -> bool {
 unsafe fn fma_lanes(a: &[u32; LANES], b: &[u32; LANES], c: &[u32; LANES]) -> [u32; LANES] {
     let mut out = [0; LANES];
     for lane in 0..LANES {
-        let [a, b, c] = [a[lane], b[lane], c[lane]].map(f32::from_bits);
+        let (a, b, c) = (f32::from_bits(a[lane]), f32::from_bits(b[lane]), f32::from_bits(c[lane]));
         out[lane] = a.mul_add(b, c).to_bits();
     }
     out

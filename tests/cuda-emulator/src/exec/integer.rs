@@ -166,22 +166,22 @@ fn multiply(site: &mut Site) -> Result<Exec> {
 
 fn high(ty: Type, d: Slot, s: [Slot; 2]) -> Result<Exec> {
     match ty {
-        Type::U16 => Ok(exec2(d, s, |a: u16, b: u16| (u32::from(a) * u32::from(b) >> 16) as u16)),
-        Type::S16 => Ok(exec2(d, s, |a: i16, b: i16| (i32::from(a) * i32::from(b) >> 16) as i16)),
+        Type::U16 => Ok(exec2(d, s, |a: u16, b: u16| ((u32::from(a) * u32::from(b)) >> 16) as u16)),
+        Type::S16 => Ok(exec2(d, s, |a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16)),
         Type::U32 => Ok(exec2(d, s, high_u32)),
         Type::S32 => Ok(exec2(d, s, high_s32)),
-        Type::U64 => Ok(exec2(d, s, |a: u64, b: u64| (u128::from(a) * u128::from(b) >> 64) as u64)),
-        Type::S64 => Ok(exec2(d, s, |a: i64, b: i64| (i128::from(a) * i128::from(b) >> 64) as i64)),
+        Type::U64 => Ok(exec2(d, s, |a: u64, b: u64| ((u128::from(a) * u128::from(b)) >> 64) as u64)),
+        Type::S64 => Ok(exec2(d, s, |a: i64, b: i64| ((i128::from(a) * i128::from(b)) >> 64) as i64)),
         other => Err(format!("high product of {other:?}")),
     }
 }
 
 fn high_u32(a: u32, b: u32) -> u32 {
-    (u64::from(a) * u64::from(b) >> 32) as u32
+    ((u64::from(a) * u64::from(b)) >> 32) as u32
 }
 
 fn high_s32(a: i32, b: i32) -> i32 {
-    (i64::from(a) * i64::from(b) >> 32) as i32
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
 }
 
 fn multiply_add(site: &mut Site) -> Result<Exec> {

@@ -196,7 +196,18 @@ impl Registers {
     }
 }
 
+/// `f` of every lane: a plain loop, which the compiler vectorises where it leaves `array::map` a call.
+#[inline(always)]
+pub fn each<A: Copy, B: Copy + Default>(values: &[A; LANES], f: impl Fn(A) -> B) -> [B; LANES] {
+    let mut out = [B::default(); LANES];
+    for lane in 0..LANES {
+        out[lane] = f(values[lane]);
+    }
+    out
+}
+
 /// The lanes of a mask, in order.
+#[inline(always)]
 pub fn lanes_of(mut mask: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let lane = mask.trailing_zeros() as usize;

@@ -148,15 +148,13 @@ fn product(env: &mut Env, format: Format, depth: usize, [d, a, b, c]: [&[Slot]; 
     let place = |number: usize, lane: usize| (lane / 4 + number / 2 * 8, lane % 4 * 2 + number % 2);
     for (number, slot) in c.iter().enumerate() {
         let values = registers.get::<u32>(*slot);
-        for lane in 0..LANES {
+        for (lane, value) in values.iter().enumerate() {
             let (row, column) = place(number, lane);
-            sums[row][column] = f32::from_bits(values[lane]);
+            sums[row][column] = f32::from_bits(*value);
         }
     }
     for (row, sums) in left.iter().zip(&mut sums) {
-        for k in 0..depth {
-            (0..8).for_each(|column| sums[column] += row[k] * right[k][column]);
-        }
+        *sums = accumulate(*sums, &row[..depth], &right);
     }
     for (number, slot) in d.iter().enumerate() {
         let out: [u32; LANES] = std::array::from_fn(|lane| {
@@ -165,4 +163,15 @@ fn product(env: &mut Env, format: Format, depth: usize, [d, a, b, c]: [&[Slot]; 
         });
         registers.set(*slot, &out, u32::MAX);
     }
+}
+
+/// One row of the result: in order of k, each product added to each column.
+#[inline(always)]
+fn accumulate(mut sums: [f32; 8], row: &[f32], right: &[[f32; 8]; 16]) -> [f32; 8] {
+    for (factor, right) in row.iter().zip(right) {
+        for column in 0..8 {
+            sums[column] += factor * right[column];
+        }
+    }
+    sums
 }

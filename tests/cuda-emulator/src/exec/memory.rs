@@ -1,10 +1,11 @@
 //! Loads and stores (PTX ISA, sections 9.7.9.8 to 9.7.9.12). Cache hints change nothing here.
 
-use super::lanes::{LANES, Slot, lanes_of};
+use super::lanes::{LANES, Slot, each, lanes_of};
+use super::memory_local::{load_local, load_param, store_local};
 use super::moves::space_of;
 use super::site::Site;
 use super::{Decoded, Env, Exec, Result};
-use crate::check::{Fault, Kind, Step};
+use crate::check::Step;
 use crate::count::Class;
 use crate::memory::global::{self, Access};
 use crate::memory::{LOCAL_WINDOW, SHARED_WINDOW};
@@ -50,18 +51,18 @@ impl Address {
 
 /// A register that takes part in a load or store.
 #[derive(Clone, Copy)]
-struct Element {
+pub(super) struct Element {
     slot: Slot,
     wide: bool,
 }
 
 /// What a load or store is, decoded.
-struct Transfer {
+pub(super) struct Transfer {
     address: Address,
-    elements: Vec<Element>,
+    pub(super) elements: Vec<Element>,
     space: Space,
     /// Bytes of one element, and whether it is extended by its sign.
-    bytes: usize,
+    pub(super) bytes: usize,
     signed: bool,
     plain: bool,
 }
@@ -76,7 +77,8 @@ pub fn decode(site: &mut Site) -> Option<Result<Decoded>> {
 }
 
 fn prefetch(site: &mut Site) -> Result<Decoded> {
-    while site.mods.take_next().is_some() {}
+    take_space(site);
+    while site.mods.take_any(&["L1", "L2", "L2::evict_last", "L2::evict_normal"]).is_some() {}
     Ok(Decoded::run(Class::GlobalLoad, Box::new(|_, _| Ok(()))))
 }
 
@@ -210,7 +212,7 @@ pub fn by_space(
         let here = lanes_of(mask).filter(|lane| space_of(addresses[*lane]) == space);
         let here = here.fold(0, |bits, lane| bits | 1 << lane);
         if here != 0 {
-            f(space, &addresses.map(|address| address.wrapping_sub(start)), here)?;
+            f(space, &each(addresses, |address| address.wrapping_sub(start)), here)?;
         }
     }
     Ok(())
@@ -221,7 +223,7 @@ fn take(env: &Env, element: Element) -> [u64; LANES] {
     if element.wide {
         *env.warp.registers.get::<u64>(element.slot)
     } else {
-        env.warp.registers.get::<u32>(element.slot).map(u64::from)
+        each(env.warp.registers.get::<u32>(element.slot), u64::from)
     }
 }
 
@@ -234,11 +236,12 @@ fn put(env: &mut Env, element: Element, values: &mut [u64; LANES], t: &Transfer,
     if element.wide {
         env.warp.registers.set(element.slot, values, mask);
     } else {
-        env.warp.registers.set(element.slot, &values.map(|value| value as u32), mask);
+        env.warp.registers.set(element.slot, &each(values, |value| value as u32), mask);
     }
 }
 
-type Values = [[u64; LANES]; 4];
+/// Elements by lane, as loaded or to be stored.
+pub(super) type Values = [[u64; LANES]; 4];
 
 fn load_global(
     env: &mut Env,
@@ -317,11 +320,15 @@ unsafe fn put_bytes(at: *mut u8, bytes: usize, value: u64) {
 
 /// A little-endian value of up to 8 bytes.
 #[inline(always)]
-fn read_bytes(from: &[u8]) -> u64 {
-    match from.len() {
-        4 => u64::from(u32::from_le_bytes([from[0], from[1], from[2], from[3]])),
-        _ => from.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)),
+pub(super) fn read_bytes(from: &[u8]) -> u64 {
+    if let [a, b, c, d] = *from {
+        return u64::from(u32::from_le_bytes([a, b, c, d]));
     }
+    let mut value = 0;
+    for at in (0..from.len()).rev() {
+        value = value << 8 | u64::from(from[at]);
+    }
+    value
 }
 
 fn load_shared(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32, out: &mut Values) -> Step {
@@ -331,8 +338,8 @@ fn load_shared(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32,
         let at = env.shared.range(addresses[lane], bytes, lane)?;
         env.shared.before_read(at, bytes, env.warp.index, lane)?;
         let data = &env.shared.bytes()[at..at + bytes];
-        for (values, part) in out.iter_mut().zip(data.chunks_exact(t.bytes)) {
-            values[lane] = read_bytes(part);
+        for number in 0..t.elements.len() {
+            out[number][lane] = read_bytes(&data[number * t.bytes..][..t.bytes]);
         }
     }
     Ok(())
@@ -345,58 +352,9 @@ fn store_shared(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32
         let at = env.shared.range(addresses[lane], bytes, lane)?;
         env.shared.before_write(at, bytes, env.warp.index, lane)?;
         let data = &mut env.shared.bytes_mut()[at..at + bytes];
-        for (values, part) in from.iter().zip(data.chunks_exact_mut(t.bytes)) {
-            part.copy_from_slice(&values[lane].to_le_bytes()[..t.bytes]);
-        }
-    }
-    Ok(())
-}
-
-/// Where a lane's local bytes lie among those of its warp.
-fn local_range(env: &Env, address: u64, bytes: usize, lane: usize) -> std::result::Result<usize, Box<Fault>> {
-    let size = env.launch.program.local_bytes;
-    if address & (bytes as u64 - 1) != 0 {
-        return Err(Fault::new(Kind::Misaligned, lane, format!("local address {address:#x}")));
-    }
-    if address > size as u64 || size as u64 - address < bytes as u64 {
-        let detail = format!("{bytes} bytes at {address:#x} of {size} bytes of local memory");
-        return Err(Fault::new(Kind::OutOfBounds, lane, detail));
-    }
-    Ok(lane * size + address as usize)
-}
-
-fn load_local(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32, out: &mut Values) -> Step {
-    let bytes = t.bytes * t.elements.len();
-    for lane in lanes_of(mask) {
-        let at = local_range(env, addresses[lane], bytes, lane)?;
-        for (values, part) in out.iter_mut().zip(env.warp.local[at..at + bytes].chunks_exact(t.bytes)) {
-            values[lane] = read_bytes(part);
-        }
-    }
-    Ok(())
-}
-
-fn store_local(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32, from: &Values) -> Step {
-    let bytes = t.bytes * t.elements.len();
-    for lane in lanes_of(mask) {
-        let at = local_range(env, addresses[lane], bytes, lane)?;
-        for (values, part) in from.iter().zip(env.warp.local[at..at + bytes].chunks_exact_mut(t.bytes)) {
-            part.copy_from_slice(&values[lane].to_le_bytes()[..t.bytes]);
-        }
-    }
-    Ok(())
-}
-
-fn load_param(env: &mut Env, t: &Transfer, addresses: &[u64; LANES], mask: u32, out: &mut Values) -> Step {
-    let bytes = t.bytes * t.elements.len();
-    for lane in lanes_of(mask) {
-        let at = addresses[lane] as usize;
-        let Some(data) = env.launch.params.get(at..at.saturating_add(bytes)) else {
-            let detail = format!("{bytes} bytes at {at} of {} bytes of parameters", env.launch.params.len());
-            return Err(Fault::new(Kind::OutOfBounds, lane, detail));
-        };
-        for (values, part) in out.iter_mut().zip(data.chunks_exact(t.bytes)) {
-            values[lane] = read_bytes(part);
+        for number in 0..t.elements.len() {
+            let value = from[number][lane].to_le_bytes();
+            data[number * t.bytes..][..t.bytes].copy_from_slice(&value[..t.bytes]);
         }
     }
     Ok(())

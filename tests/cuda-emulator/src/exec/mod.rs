@@ -22,6 +22,7 @@ mod half;
 mod integer;
 mod matrix;
 mod memory;
+mod memory_local;
 mod moves;
 
 use crate::check::Step;

@@ -1,7 +1,7 @@
 //! Moves: `mov` with packing and unpacking, `selp`, `slct`, address conversions, clocks
 //! (PTX ISA, sections 9.7.6 and 9.7.9).
 
-use super::lanes::{Cell, FULL, LANES, Slot, lanes_of};
+use super::lanes::{Cell, FULL, LANES, Slot, each, lanes_of};
 use super::site::Site;
 use super::{Decoded, Exec, Result};
 use crate::count::Class;
@@ -120,7 +120,7 @@ fn unpack(site: &mut Site, parts: &[Operand], ty: Type) -> Result<Decoded> {
 }
 
 fn widened(narrow: &[u32; LANES], wide: Option<&[u64; LANES]>) -> [u64; LANES] {
-    wide.copied().unwrap_or_else(|| narrow.map(u64::from))
+    wide.copied().unwrap_or_else(|| each(narrow, u64::from))
 }
 
 /// `mov.b64 d, {lo, hi}`.
@@ -142,7 +142,7 @@ fn pack(site: &mut Site, parts: &[Operand], ty: Type) -> Result<Decoded> {
         if wide {
             env.warp.registers.set(d, &packed, mask);
         } else {
-            env.warp.registers.set(d, &packed.map(|value| value as u32), mask);
+            env.warp.registers.set(d, &each(&packed, |value| value as u32), mask);
         }
         Ok(())
     }))

@@ -31,6 +31,20 @@ pub struct Shared {
     warps: usize,
 }
 
+/// Whether all stamps are the given one.
+#[inline(always)]
+fn uniform(stamps: &[u32], stamp: u32) -> bool {
+    // The commonest width, without a loop.
+    if let [a, b, c, d] = *stamps {
+        return (a ^ stamp) | (b ^ stamp) | (c ^ stamp) | (d ^ stamp) == 0;
+    }
+    let mut differ = 0;
+    for other in stamps {
+        differ |= other ^ stamp;
+    }
+    differ == 0
+}
+
 impl Shared {
     pub fn new(size: usize, warps: usize) -> Shared {
         let chunks = vec![Chunk([0; 16]); size.div_ceil(16)];
@@ -110,15 +124,22 @@ impl Shared {
     /// Checks a read and notes it.
     #[inline(always)]
     pub fn before_read(&mut self, at: usize, bytes: usize, warp: usize, lane: usize) -> Step {
-        let mut last = 0;
-        for byte in at..at + bytes {
-            let write = self.writes[byte];
-            if write != last || write == 0 {
-                self.check_written(write, byte, warp, lane)?;
-                last = write;
+        let writes = &self.writes[at..at + bytes];
+        let first = writes[0];
+        if uniform(writes, first) {
+            // Written by this warp, and not by a copy that is still going on: nothing to look up.
+            if first & WARP_MASK != warp as u32 || first == 0 || first >> WARP_BITS == IN_FLIGHT {
+                self.check_written(first, at, warp, lane)?;
+            }
+        } else {
+            for byte in at..at + bytes {
+                self.check_written(self.writes[byte], byte, warp, lane)?;
             }
         }
-        self.note_read(at, bytes, warp);
+        let (reads, own) = (&self.reads[at..at + bytes], self.stamp(warp));
+        if !uniform(reads, own) && !uniform(reads, own | MANY) {
+            self.note_read(at, bytes, warp);
+        }
         Ok(())
     }
 
@@ -137,14 +158,10 @@ impl Shared {
         Ok(())
     }
 
-    #[inline(always)]
     fn note_read(&mut self, at: usize, bytes: usize, warp: usize) {
         let own = self.stamp(warp);
         for byte in at..at + bytes {
             let seen = self.reads[byte];
-            if seen == own {
-                continue;
-            }
             self.reads[byte] = if seen == 0 || self.is_ordered(seen, warp) {
                 own
             } else {
@@ -157,14 +174,16 @@ impl Shared {
     #[inline(always)]
     pub fn before_write(&mut self, at: usize, bytes: usize, warp: usize, lane: usize) -> Step {
         let own = self.stamp(warp);
-        for byte in at..at + bytes {
-            let (write, read) = (self.writes[byte], self.reads[byte]);
-            if write != own || read != 0 {
-                self.check_overwrite(write, read, byte, warp, lane)?;
+        let (first, read) = (self.writes[at], self.reads[at]);
+        if uniform(&self.writes[at..at + bytes], first) && uniform(&self.reads[at..at + bytes], read) {
+            self.check_overwrite(first, read, at, warp, lane)?;
+        } else {
+            for byte in at..at + bytes {
+                self.check_overwrite(self.writes[byte], self.reads[byte], byte, warp, lane)?;
             }
-            self.writes[byte] = own;
-            self.reads[byte] = 0;
         }
+        self.writes[at..at + bytes].fill(own);
+        self.reads[at..at + bytes].fill(0);
         Ok(())
     }
 
