@@ -107,6 +107,15 @@ pub fn tell(report: &Report) {
     }
 }
 
+/// Tells that the host copies bytes which nothing wrote, such as an output that a kernel left out.
+pub fn tell_unwritten_copy(address: u64, bytes: usize, offset: usize) {
+    told().lock().unwrap_or_else(|poisoned| poisoned.into_inner()).faults += 1;
+    eprintln!(
+        "cuda-emulator: {}: the host copies {bytes} bytes from {address:#x}, of which byte {offset} was never written",
+        Kind::Uninitialised.name()
+    );
+}
+
 unsafe extern "C" {
     fn atexit(function: extern "C" fn()) -> i32;
     fn _exit(code: i32) -> !;
@@ -114,7 +123,11 @@ unsafe extern "C" {
 
 extern "C" fn summary() {
     let told = told().lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    eprintln!("cuda-emulator: {} launches failed at {} places", told.faults, told.places.len());
+    eprintln!(
+        "cuda-emulator: {} launches or copies failed, launches at {} places",
+        told.faults,
+        told.places.len()
+    );
     let code = std::env::var("CUDA_EMULATOR_EXIT_CODE").ok().and_then(|code| code.parse().ok());
     if let Some(code) = code {
         // SAFETY: ends the process; nothing of this library needs cleaning up.

@@ -84,3 +84,19 @@ fn a_fault_is_told_and_returned() {
     assert_eq!(output.status.code(), Some(86), "{text}");
     assert!(text.contains("out-of-bounds access") && text.contains("thread (1000,0,0)"), "{text}");
 }
+
+#[test]
+fn an_output_that_no_kernel_wrote_is_told() {
+    if std::env::var_os("INSIDE").is_some() {
+        let stream = CudaContext::new(0).unwrap().new_stream().unwrap();
+        let zeros = stream.alloc_zeros::<f32>(64).unwrap();
+        assert_eq!(stream.clone_dtoh(&zeros).unwrap(), [0.0; 64]);
+        let unwritten = unsafe { stream.alloc::<f32>(64) }.unwrap();
+        assert!(stream.clone_dtoh(&unwritten).is_err());
+        return;
+    }
+    let output = again("an_output_that_no_kernel_wrote_is_told", "1");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(86), "{text}");
+    assert!(text.contains("256 bytes") && text.contains("byte 0 was never written"), "{text}");
+}

@@ -1,7 +1,8 @@
-//! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). Copies from the device carry
-//! no check of what was written: the host may copy whole buffers of which it uses a part.
+//! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). A copy to
+//! the host of bytes that nothing wrote is told, and fails after the copy.
 
-use super::{CUresult, Handle, INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, device, put};
+use super::{CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, device, put};
+use crate::check;
 use crate::memory::device::Device;
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
@@ -129,7 +130,13 @@ pub unsafe extern "C" fn cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: 
     let Some((source, offset)) = Device::lock().find(from, bytes) else { return INVALID_VALUE };
     // SAFETY: `find` checked the source, the caller promises the target.
     unsafe { std::ptr::copy_nonoverlapping(source.data().add(offset), to.cast(), bytes) };
-    SUCCESS
+    match source.first_unwritten(offset, bytes) {
+        None => SUCCESS,
+        Some(at) => {
+            check::tell_unwritten_copy(from, bytes, at - offset);
+            LAUNCH_FAILED
+        }
+    }
 }
 
 /// # Safety
