@@ -1,0 +1,156 @@
+//! The one device that this driver presents (CUDA Driver API, "Device Management"): the figures of an A100, with the
+//! compute capability of `CUDA_EMULATOR_CC`.
+
+use super::{CUresult, INVALID_DEVICE, INVALID_VALUE, SUCCESS, put};
+use std::ffi::{c_char, c_int, c_uint};
+
+pub const MULTIPROCESSORS: u32 = 108;
+pub const MEMORY: usize = 16 << 30;
+pub const SHARED_PER_BLOCK: usize = 48 << 10;
+pub const THREADS_PER_MULTIPROCESSOR: u32 = 2048;
+pub const REGISTERS: u32 = 65536;
+const NAME: &[u8] = b"CUDA emulator (PTX on the CPU)\0";
+
+/// Major and minor; 8.0 unless the environment says otherwise.
+pub fn capability() -> (u32, u32) {
+    let text = std::env::var("CUDA_EMULATOR_CC").unwrap_or_default();
+    let parsed =
+        text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    parsed.unwrap_or((8, 0))
+}
+
+/// Most shared memory that a block may ask for.
+pub fn shared_optin() -> usize {
+    match capability() {
+        (7, 5) => 64 << 10,
+        (8, 6 | 9) => 99 << 10,
+        (9.., _) => 227 << 10,
+        _ => 163 << 10,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuInit(_flags: c_uint) -> CUresult {
+    SUCCESS
+}
+
+/// # Safety
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDriverGetVersion(out: *mut c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { put(out, 13050) }
+}
+
+/// # Safety
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetCount(out: *mut c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { put(out, 1) }
+}
+
+/// # Safety
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGet(out: *mut c_int, ordinal: c_int) -> CUresult {
+    if ordinal != 0 {
+        return INVALID_DEVICE;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { put(out, 0) }
+}
+
+/// # Safety
+/// `out` is null or valid for `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetName(out: *mut c_char, length: c_int, _device: c_int) -> CUresult {
+    if out.is_null() || (length as usize) < NAME.len() {
+        return INVALID_VALUE;
+    }
+    // SAFETY: the caller's promise, and the name fits.
+    unsafe { std::ptr::copy_nonoverlapping(NAME.as_ptr(), out.cast(), NAME.len()) };
+    SUCCESS
+}
+
+/// # Safety
+/// `out` is null or valid for 16 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetUuid(out: *mut [u8; 16], _device: c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { put(out, *b"cuda-emulator-00") }
+}
+
+/// # Safety
+/// As `cuDeviceGetUuid`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetUuid_v2(out: *mut [u8; 16], device: c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { cuDeviceGetUuid(out, device) }
+}
+
+/// # Safety
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceTotalMem_v2(out: *mut usize, _device: c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { put(out, MEMORY) }
+}
+
+/// # Safety
+/// Both pointers are null or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceComputeCapability(
+    major: *mut c_int,
+    minor: *mut c_int,
+    _device: c_int,
+) -> CUresult {
+    let (a, b) = capability();
+    // SAFETY: the caller's promise.
+    unsafe {
+        put(major, a as c_int);
+        put(minor, b as c_int)
+    }
+}
+
+/// # Safety
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, _device: c_int) -> CUresult {
+    // SAFETY: the caller's promise.
+    unsafe { put(out, attribute_value(attribute) as c_int) }
+}
+
+/// Numbers of `CUdevice_attribute`; features that are absent are 0.
+fn attribute_value(attribute: c_int) -> usize {
+    match attribute {
+        1..=3 => 1024,
+        4 => 64,
+        5 => 0x7fff_ffff,
+        6 | 7 => 65535,
+        8 => SHARED_PER_BLOCK,
+        9 => 64 << 10,
+        10 => 32,
+        11 => 0x7fff_ffff,
+        12 | 82 => REGISTERS as usize,
+        13 => 1_410_000,
+        14 => 512,
+        15 | 31 | 41 | 79 | 80 => 1,
+        16 => MULTIPROCESSORS as usize,
+        36 => 1_215_000,
+        37 => 5120,
+        38 => 40 << 20,
+        39 => THREADS_PER_MULTIPROCESSOR as usize,
+        40 => 1,
+        75 => capability().0 as usize,
+        76 => capability().1 as usize,
+        81 => shared_optin() + 1024,
+        87 => 2,
+        97 => shared_optin(),
+        106 => 32,
+        111 => 1024,
+        // Stream-ordered allocation.
+        115 => 1,
+        _ => 0,
+    }
+}

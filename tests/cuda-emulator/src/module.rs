@@ -1,0 +1,78 @@
+//! A loaded module: its functions, decoded, and its global variables in device memory.
+
+use crate::error::LoadError;
+use crate::exec::program::{self, Program, Symbols};
+use crate::memory::device::Device;
+use crate::parse::ast::{Space, Variable};
+use std::sync::atomic::AtomicUsize;
+
+/// What a launch may ask for before `cuFuncSetAttribute` allows more.
+const DEFAULT_DYNAMIC_SHARED: usize = 48 << 10;
+
+pub struct Function {
+    pub program: Program,
+    /// From `cuFuncSetAttribute`.
+    pub max_dynamic_shared: AtomicUsize,
+}
+
+pub struct Module {
+    pub functions: Vec<Function>,
+    /// Name, address and size.
+    pub globals: Vec<(String, u64, usize)>,
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        let mut memory = Device::lock();
+        for (_, address, _) in &self.globals {
+            memory.release(*address);
+        }
+    }
+}
+
+impl Module {
+    /// Loads PTX for a device of this compute capability (80 for 8.0).
+    pub fn load(source: &str, device: u32) -> Result<Module, LoadError> {
+        let parsed = crate::parse::parse(source)?;
+        if parsed.target > device {
+            return Err(LoadError::Target { target: parsed.target, device });
+        }
+        let mut module = Module { functions: Vec::new(), globals: Vec::new() };
+        let local = parsed.kernels.iter().flat_map(|kernel| &kernel.variables);
+        for variable in parsed.variables.iter().chain(local).filter(|v| v.space == Space::Global) {
+            let address = place(variable)?;
+            module.globals.push((variable.name.clone(), address, variable.size));
+        }
+        let symbols: Symbols = module
+            .globals
+            .iter()
+            .map(|(name, address, _)| (name.clone(), (Space::Global, *address)))
+            .collect();
+        for kernel in &parsed.kernels {
+            let program = program::build(kernel, &parsed.variables, &symbols)?;
+            module.functions.push(Function { program, max_dynamic_shared: DEFAULT_DYNAMIC_SHARED.into() });
+        }
+        Ok(module)
+    }
+
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|function| function.program.name == name)
+    }
+}
+
+/// Gives a variable its memory; without an initialiser it is zero, and counts as written.
+fn place(variable: &Variable) -> Result<u64, LoadError> {
+    let error = |what: &str| LoadError::Variable(variable.name.clone(), what.to_owned());
+    if variable.external {
+        return Err(error("external variables are not supported"));
+    }
+    let mut memory = Device::lock();
+    let address = memory.allocate(variable.size.max(1)).ok_or_else(|| error("no memory"))?;
+    let (allocation, _) = memory.find(address, variable.size).ok_or_else(|| error("no memory"))?;
+    if let Some(init) = &variable.init {
+        // SAFETY: the initialiser is at most the variable's size.
+        unsafe { std::ptr::copy_nonoverlapping(init.as_ptr(), allocation.data(), init.len()) };
+    }
+    allocation.mark_written(0, variable.size);
+    Ok(address)
+}

@@ -1,0 +1,102 @@
+//! A program that knows nothing of the emulator: cudarc loads `libcuda.so` by name and runs a kernel.
+//!
+//! The library path must be set before a process starts, so the test starts itself again with it.
+
+use cudarc::driver::{CudaContext, DriverError, LaunchConfig, PushKernelArg};
+use cudarc::nvrtc::Ptx;
+use std::process::Command;
+
+const SAXPY: &str = "
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry saxpy(.param .u64 x, .param .u64 y, .param .f32 a, .param .u32 n)
+{
+    .reg .pred %p<2>; .reg .f32 %f<4>; .reg .b32 %r<6>; .reg .b64 %rd<6>;
+    ld.param.u64 %rd1, [x]; ld.param.u64 %rd2, [y]; ld.param.f32 %f1, [a]; ld.param.u32 %r1, [n];
+    mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; mov.u32 %r4, %tid.x;
+    mad.lo.s32 %r5, %r2, %r3, %r4;
+    setp.ge.u32 %p1, %r5, %r1;
+    @%p1 bra $end;
+    mul.wide.u32 %rd3, %r5, 4;
+    add.s64 %rd4, %rd1, %rd3; add.s64 %rd5, %rd2, %rd3;
+    ld.global.f32 %f2, [%rd4]; ld.global.f32 %f3, [%rd5];
+    fma.rn.f32 %f3, %f1, %f2, %f3;
+    st.global.f32 [%rd5], %f3;
+$end:
+    ret;
+}
+";
+
+/// Runs the named test again in a process that finds the emulator.
+fn again(test: &str, inside: &str) -> std::process::Output {
+    let here = std::env::current_exe().expect("a path");
+    let libraries = here.parent().expect("a folder");
+    assert!(libraries.join("libcuda.so").exists(), "no libcuda.so in {}", libraries.display());
+    Command::new(&here)
+        .args(["--exact", test, "--nocapture"])
+        .env("LD_LIBRARY_PATH", libraries)
+        .env("INSIDE", inside)
+        .env("CUDA_EMULATOR_EXIT_CODE", "86")
+        .env("CUDA_EMULATOR_REPORT", libraries.join(format!("{test}.json")))
+        .output()
+        .expect("starts")
+}
+
+/// y = a x + y on `n` numbers, of which the buffers hold 1000.
+fn saxpy(n: u32) -> Result<Vec<f32>, DriverError> {
+    let context = CudaContext::new(0)?;
+    assert_eq!(context.compute_capability()?, (8, 0));
+    let stream = context.new_stream()?;
+    let function = context.load_module(Ptx::from_src(SAXPY))?.load_function("saxpy")?;
+    let x = stream.clone_htod(&(0..1000).map(|i| i as f32).collect::<Vec<_>>())?;
+    let mut y = stream.clone_htod(&vec![1f32; 1000])?;
+    let mut call = stream.launch_builder(&function);
+    call.arg(&x).arg(&mut y).arg(&2f32).arg(&n);
+    unsafe { call.launch(LaunchConfig::for_num_elems(n)) }?;
+    stream.clone_dtoh(&y)
+}
+
+#[test]
+fn cudarc_runs_a_kernel() {
+    if std::env::var_os("INSIDE").is_some() {
+        let y = saxpy(1000).unwrap();
+        assert!(y.iter().enumerate().all(|(i, y)| *y == 2.0 * i as f32 + 1.0));
+        return;
+    }
+    let output = again("cudarc_runs_a_kernel", "1");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = std::env::current_exe().expect("a path").with_file_name("cudarc_runs_a_kernel.json");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["saxpy"]["multiply_adds"]["f32"], 1000);
+    assert_eq!(report["saxpy"]["global_sectors"], 375);
+}
+
+#[test]
+fn a_fault_is_told_and_returned() {
+    if std::env::var_os("INSIDE").is_some() {
+        let error = saxpy(1001).expect_err("one beyond the end");
+        assert!(error.to_string().contains("ILLEGAL_ADDRESS"), "{error}");
+        return;
+    }
+    let output = again("a_fault_is_told_and_returned", "1");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(86), "{text}");
+    assert!(text.contains("out-of-bounds access") && text.contains("thread (1000,0,0)"), "{text}");
+}
+
+#[test]
+fn an_output_that_no_kernel_wrote_is_told() {
+    if std::env::var_os("INSIDE").is_some() {
+        let stream = CudaContext::new(0).unwrap().new_stream().unwrap();
+        let zeros = stream.alloc_zeros::<f32>(64).unwrap();
+        assert_eq!(stream.clone_dtoh(&zeros).unwrap(), [0.0; 64]);
+        let unwritten = unsafe { stream.alloc::<f32>(64) }.unwrap();
+        assert!(stream.clone_dtoh(&unwritten).is_err());
+        return;
+    }
+    let output = again("an_output_that_no_kernel_wrote_is_told", "1");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(86), "{text}");
+    assert!(text.contains("256 bytes") && text.contains("byte 0 was never written"), "{text}");
+}
