@@ -6,14 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import edt
 import numpy as np
 import tifffile
 
+from damage import damaged_classes
 from peer import Peer, report, run_in_turn
 
 HERE = Path(__file__).parent
-MEMBRANE, FOREGROUND = 1, 2
 
 
 def tissue(tascan, folder, options):
@@ -23,26 +22,6 @@ def tissue(tascan, folder, options):
          "--seed", str(options.seed)], check=True)
     (path,) = folder.glob("*_labels.tif")
     return tifffile.imread(path).astype(np.uint32)
-
-
-def damaged_classes(labels, random, holes_per_cell=1.5):
-    """Voxels within 1.5 of a cell's border are membrane; balls of membrane between two cells leak."""
-    classes = np.where(edt.edt(labels, black_border=False) > 1.5, FOREGROUND, MEMBRANE).astype(np.uint8)
-    classes[labels == 0] = 0
-    between = np.zeros(labels.shape, bool)
-    for axis in range(3):
-        one, two = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
-        np.moveaxis(between, axis, 0)[:-1] |= (one != two) & (one > 0) & (two > 0)
-    centres = np.argwhere(between)
-    count = int(holes_per_cell * len(np.unique(labels)))
-    for centre in centres[random.integers(0, len(centres), count)]:
-        radius = random.uniform(1, 4)
-        low = np.maximum(centre - 4, 0)
-        box = tuple(slice(a, c + 5) for a, c in zip(low, centre))
-        offsets = np.indices(classes[box].shape) + (low - centre)[:, None, None, None]
-        hole = ((offsets**2).sum(0) <= radius**2) & (classes[box] == MEMBRANE)
-        classes[box][hole] = FOREGROUND
-    return classes
 
 
 def main():

@@ -232,9 +232,9 @@ impl TrainingNetwork {
         self.norm_backward(bnorm, norm, y, d_out, None);
         self.bias_backward(name, y);
         let weight = format!("{name}.weight");
-        deconv.plain().backward_weights(coarse, y, self.slot(&weight));
+        deconv.backward_weights(coarse, y, self.slot(&weight));
         let mut d_coarse = self.pool.take(coarse);
-        deconv.plain().backward_input(self.weights.get(&weight), y, &mut d_coarse);
+        deconv.backward_input(self.weights.get(&weight), y, &mut d_coarse);
         d_coarse
     }
 
@@ -250,17 +250,17 @@ impl TrainingNetwork {
         let residual = format!("{module}.conv_module");
         let weight = format!("{residual}.weight");
         self.bias_backward(&residual, d_out);
-        RESIDUAL[level].plain().backward_weights(&stage.a, d_out, self.slot(&weight));
+        RESIDUAL[level].backward_weights(&stage.a, d_out, self.slot(&weight));
         let mut da = self.pool.take(&stage.a);
-        RESIDUAL[level].plain().backward_input(self.weights.get(&weight), d_out, &mut da);
+        RESIDUAL[level].backward_input(self.weights.get(&weight), d_out, &mut da);
         let norm = format!("{module}.batchnorm_module");
         self.norm_backward(&norm, &stage.norm, &mut stage.h, &da, Some(d_out));
         self.pool.give([da]);
         self.bias_backward(name, &stage.h);
         let weight = format!("{name}.weight");
-        conv.plain().backward_weights(finer, &stage.h, self.slot(&weight));
+        conv.backward_weights(finer, &stage.h, self.slot(&weight));
         let mut d_finer = self.pool.take(finer);
-        conv.plain().backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
+        conv.backward_input(self.weights.get(&weight), &stage.h, &mut d_finer);
         d_finer
     }
 
