@@ -1,8 +1,10 @@
 //! Loops over the channels of a row's voxels: batch norm, forward and backward.
 //!
 //! The number of channels is a constant inside each loop, so that a voxel is a whole number of registers and
-//! sums stay in them along the row.
-use super::simd::vectorize;
+//! sums stay in them along the row. Plain Rust, compiled for each instruction set: the bits are the same on each, since
+//! the compiler neither reorders nor fuses floating-point operations. Loops and no closures: a closure would not
+//! inherit the instruction set of its function.
+use multiversion::multiversion;
 
 /// Most channels that a row may have.
 pub const MOST_CHANNELS: usize = 64;
@@ -13,31 +15,35 @@ pub type Sums = [[f32; MOST_CHANNELS]; 2];
 /// Runs a loop compiled for the number of channels.
 macro_rules! by_channels {
     ($channels:expr, $function:ident ( $($argument:expr),* )) => {
-        vectorize(|| match $channels {
+        match $channels {
             3 => $function::<3>($($argument),*),
             32 => $function::<32>($($argument),*),
             64 => $function::<64>($($argument),*),
             channels => panic!("no loop for {channels} channels"),
-        })
+        }
     };
 }
 
 /// `out = relu(scale * y + shift)`; all rows have as many channels as `scale`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn relu(y: &[f32], [scale, shift]: [&[f32]; 2], out: &mut [f32]) {
     by_channels!(scale.len(), relu_of(y, fixed(scale), fixed(shift), out))
 }
 
 /// `out += relu(scale * y + shift)`
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn relu_accumulate(y: &[f32], [scale, shift]: [&[f32]; 2], out: &mut [f32]) {
     by_channels!(scale.len(), relu_accumulate_of(y, fixed(scale), fixed(shift), out))
 }
 
 /// `y = relu(scale * y + shift)`
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn relu_in_place(y: &mut [f32], [scale, shift]: [&[f32]; 2]) {
     by_channels!(scale.len(), relu_in_place_of(y, fixed(scale), fixed(shift)))
 }
 
 /// `[sum y, sum y^2]`
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn moments(y: &[f32], channels: usize) -> Sums {
     by_channels!(channels, moments_of(y))
 }
@@ -56,11 +62,13 @@ pub struct NormRow<'a> {
 }
 
 /// `[sum dz, sum dz * x]` with `dz = da` where the ReLU passed, `x = (y - mean) * inverse`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn backward_sums(y: &[f32], da: &[f32], norm: NormRow) -> Sums {
     by_channels!(norm.scale.len(), backward_sums_of(y, da, norm))
 }
 
 /// `y = scale * (dz - mean_dz - x * mean_dzx)`
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn backward_apply(y: &mut [f32], da: &[f32], norm: NormRow, [mean_dz, mean_dzx]: [&[f32]; 2]) {
     by_channels!(norm.scale.len(), backward_apply_of(y, da, norm, fixed(mean_dz), fixed(mean_dzx)))
 }
@@ -111,7 +119,8 @@ fn moments_of<const C: usize>(y: &[f32]) -> Sums {
 
 #[inline(always)]
 fn backward_sums_of<const C: usize>(y: &[f32], da: &[f32], norm: NormRow) -> Sums {
-    let [scale, shift, mean, inverse] = [norm.scale, norm.shift, norm.mean, norm.inverse].map(fixed::<C>);
+    let (scale, shift) = (fixed::<C>(norm.scale), fixed::<C>(norm.shift));
+    let (mean, inverse) = (fixed::<C>(norm.mean), fixed::<C>(norm.inverse));
     let (mut sum, mut sum_x) = ([0.0; C], [0.0; C]);
     for (y, da) in y.as_chunks::<C>().0.iter().zip(da.as_chunks::<C>().0) {
         for c in 0..C {
@@ -131,7 +140,8 @@ fn backward_apply_of<const C: usize>(
     mean_dz: &[f32; C],
     mean_dzx: &[f32; C],
 ) {
-    let [scale, shift, mean, inverse] = [norm.scale, norm.shift, norm.mean, norm.inverse].map(fixed::<C>);
+    let (scale, shift) = (fixed::<C>(norm.scale), fixed::<C>(norm.shift));
+    let (mean, inverse) = (fixed::<C>(norm.mean), fixed::<C>(norm.inverse));
     for (y, da) in y.as_chunks_mut::<C>().0.iter_mut().zip(da.as_chunks::<C>().0) {
         for c in 0..C {
             let dz = if y[c] * scale[c] + shift[c] > 0.0 { da[c] } else { 0.0 };

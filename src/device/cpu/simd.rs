@@ -38,30 +38,6 @@ impl Isa {
     }
 }
 
-/// Runs plain Rust loops compiled for the best instruction set of this machine. They give the same bits on
-/// each, since the compiler neither reorders nor fuses floating-point operations.
-#[inline(always)]
-pub(super) fn vectorize<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        // SAFETY: `detect` returns what the machine has.
-        match Isa::detect() {
-            Isa::Avx512 => return unsafe { avx512(work) },
-            Isa::Avx2 => return unsafe { avx2(work) },
-            Isa::Portable => {}
-        }
-    }
-    work()
-}
-
 /// Sixteen f32 lanes.
 ///
 /// # Safety

@@ -1,7 +1,8 @@
 //! Sums and differences of rows of voxels, from and to tiles: the transforms of Winograd's algorithm.
 //!
-//! All coefficients are 1, -1 or a half, so that multiplying by them rounds nothing.
-use super::simd::vectorize;
+//! All coefficients are 1, -1 or a half, so that multiplying by them rounds nothing. Plain loops, as in
+//! [`channels`](super::channels).
+use multiversion::multiversion;
 
 /// Some floats and what they count.
 pub type Weighted<'a> = (&'a [f32], f32);
@@ -10,26 +11,31 @@ pub type Weighted<'a> = (&'a [f32], f32);
 ///
 /// # Panics
 /// Where a row is shorter than `out`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn combine(rows: &[Weighted], out: &mut [f32]) {
-    vectorize(|| match *rows {
+    match *rows {
         [] => out.fill(0.0),
         [a] => sum_of([a], out),
         [a, b] => sum_of([a, b], out),
         [a, b, c] => sum_of([a, b, c], out),
         [a, b, c, d] => sum_of([a, b, c, d], out),
         _ => panic!("no loop for {} rows", rows.len()),
-    })
+    }
 }
 
 #[inline(always)]
 fn sum_of<const N: usize>(rows: [Weighted; N], out: &mut [f32]) {
-    let rows = rows.map(|(row, weight)| (&row[..out.len()], weight));
-    for (i, out) in out.iter_mut().enumerate() {
-        let mut sum = rows[0].0[i] * rows[0].1;
-        for (row, weight) in &rows[1..] {
+    let len = out.len();
+    let mut cut = rows;
+    for row in &mut cut {
+        row.0 = &row.0[..len];
+    }
+    for i in 0..len {
+        let mut sum = cut[0].0[i] * cut[0].1;
+        for (row, weight) in &cut[1..] {
             sum += row[i] * weight;
         }
-        *out = sum;
+        out[i] = sum;
     }
 }
 
@@ -37,20 +43,24 @@ fn sum_of<const N: usize>(rows: [Weighted; N], out: &mut [f32]) {
 ///
 /// # Panics
 /// Where a row is too short, or there is no loop for so many channels.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn pick(rows: &[Weighted], step: usize, channels: usize, out: &mut [f32]) {
-    vectorize(|| match (channels, rows) {
+    match (channels, rows) {
         (32, &[a]) => pick_of::<32, 1>([a], step, out),
         (32, &[a, b]) => pick_of::<32, 2>([a, b], step, out),
         (64, &[a]) => pick_of::<64, 1>([a], step, out),
         (64, &[a, b]) => pick_of::<64, 2>([a, b], step, out),
         _ => panic!("no loop for {} rows of {channels} channels", rows.len()),
-    })
+    }
 }
 
 #[inline(always)]
 fn pick_of<const C: usize, const N: usize>(rows: [Weighted; N], step: usize, out: &mut [f32]) {
     for (t, out) in out.as_chunks_mut::<C>().0.iter_mut().enumerate() {
-        let voxels = rows.map(|(row, weight)| (&row[t * step..t * step + C], weight));
+        let mut voxels = rows;
+        for row in &mut voxels {
+            row.0 = &row.0[t * step..t * step + C];
+        }
         sum_of(voxels, out);
     }
 }
@@ -59,12 +69,13 @@ fn pick_of<const C: usize, const N: usize>(rows: [Weighted; N], step: usize, out
 ///
 /// # Panics
 /// Where an `out` is too short, sources differ in length, or there is no loop for so many channels.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub fn accumulate(sources: &[Weighted], channels: usize, step: usize, outs: &mut [(&mut [f32], f32)]) {
-    vectorize(|| match channels {
+    match channels {
         32 => accumulate_of::<32>(sources, step, outs),
         64 => accumulate_of::<64>(sources, step, outs),
         _ => panic!("no loop for {channels} channels"),
-    })
+    }
 }
 
 #[inline(always)]
