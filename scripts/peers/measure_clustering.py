@@ -33,7 +33,7 @@ SWEEPS = {
     "--min-touching-area": [15, 30, 60],
     "--min-relative-area": [0, 0.2, 0.3, 0.4, 0.5, 0.7],
     "--min-touching-fraction": [0.3, 0.5, 0.7, 2],
-    "--fragment-fraction": [0, 0.02, 0.05, 0.1, 0.2],
+    "--fragment-fraction": [0, 0.01, 0.02, 0.05, 0.1, 0.2],
 }
 
 

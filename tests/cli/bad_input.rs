@@ -188,20 +188,36 @@ fn an_output_that_is_the_input() {
     sandbox.fails(line, &["cells_classes.tif", "replace the input"]);
 }
 
-/// Runs in a file system of 64 KiB, in a mount name space of its own; says so where the system allows none.
 #[test]
 fn a_full_disk() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
     sandbox.model_of_one_class("model.safetensors", 2);
+    on_a_small_disk(&sandbox, "segment raw.tif -o small/labels.tif --model model.safetensors", "");
+}
+
+/// The parameters and the log are whole and stay; of the checkpoint that did not fit nothing does.
+#[test]
+fn a_disk_that_is_full_before_the_first_checkpoint() {
+    let sandbox = Sandbox::new();
+    let config = "steps = 1\n[synthetic]\nshape = [8, 16, 16]\nwindow = 1\n[cuboids]\nsmallest = 8\nlargest = 8\n\
+                  [validation]\nevery = 0\n";
+    fs::write(sandbox.path("run.toml"), config).unwrap();
+    on_a_small_disk(&sandbox, "train --config run.toml --output small/run", "log.csv run.toml ");
+}
+
+/// Runs the program with a file system of 64 KiB at `small`, in a mount name space of its own, where it fails and
+/// leaves the files `left`; says so where the system allows no such thing.
+#[track_caller]
+fn on_a_small_disk(sandbox: &Sandbox, line: &str, left: &str) {
     fs::create_dir(sandbox.path("small")).unwrap();
-    let script = "mount -t tmpfs -o size=64k none small || exit 77
-        \"$0\" segment raw.tif -o small/labels.tif --model model.safetensors; status=$?
-        [ -z \"$(ls -A small)\" ] || exit 78
+    let script = "left=$1; shift; mount -t tmpfs -o size=64k none small || exit 77
+        \"$0\" \"$@\"; status=$?
+        [ \"$(find small -type f -printf '%f\\n' | sort | tr '\\n' ' ')\" = \"$left\" ] || { ls -AR small >&2; exit 78; }
         exit $status";
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_tascan")]);
-    match command.current_dir(sandbox.path("")).output() {
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_tascan"), left]);
+    match command.args(line.split_whitespace()).current_dir(sandbox.path("")).output() {
         Ok(output) if output.status.code() != Some(77) && !is_refused(&output.stderr) => {
             sandbox.has_failed(&output, &["small", "No space left"]);
         }
