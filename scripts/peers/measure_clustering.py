@@ -33,7 +33,7 @@ SWEEPS = {
     "--min-touching-area": [15, 30, 60],
     "--min-relative-area": [0, 0.2, 0.3, 0.4, 0.5, 0.7],
     "--min-touching-fraction": [0.3, 0.5, 0.7, 2],
-    "--fragment-fraction": [0, 0.01, 0.02, 0.05, 0.1, 0.2],
+    "--fragment-fraction": [0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
 }
 
 
@@ -81,29 +81,31 @@ def save(folder, name, truth, classes):
 
 
 def score(tascan, folder, variant):
-    """(mean best IoU, adapted Rand error, cells found, true cells) of the volume in the folder."""
+    """(mean best IoU, adapted Rand error, cells found, true cells, average precision at IoU 0.5) of the volume in the folder."""
     classes, labels, truth = [folder / name for name in ["classes.npy", "labels.npy", "truth.npy"]]
     subprocess.run([tascan, "cluster", "--quiet", classes, "-o", labels, *variant.split()], check=True)
     command = [tascan, "evaluate", "--json", "--matching", "best-iou", labels, truth]
     scores = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return tuple(scores[key] for key in ["mean_ji", "adapted_rand_error", "predicted_cells", "truth_cells"])
+    precision = scores["detection"][0]["average_precision"]
+    return *(scores[key] for key in ["mean_ji", "adapted_rand_error", "predicted_cells", "truth_cells"]), precision
 
 
 def print_volumes(scores):
     print(f"\n| volume | true cells | {' | '.join(RULES)} |\n|---|---|{'---|' * len(RULES)}")
     for name, of in scores.items():
         cells = of[""][3]
-        rules = [f"{iou:.3f} / {are:.3f} / {found}" for iou, are, found, _ in map(of.get, RULES.values())]
+        rules = [f"{iou:.3f} / {are:.3f} / {found}" for iou, are, found, *_ in map(of.get, RULES.values())]
         print(f"| {name} | {cells} | {' | '.join(rules)} |")
 
 
 def print_variants(scores, variants):
-    print("\n| options | mean IoU | mean ARE | worst IoU | most lost in a volume | most won |\n|---|---|---|---|---|---|")
+    print("\n| options | mean IoU | mean ARE | mean AP | worst IoU | most lost in a volume | most won |\n|---|---|---|---|---|---|---|")
     for variant in variants:
-        iou, are = [[of[variant][n] for of in scores.values()] for n in (0, 1)]
+        iou, are, precision = [[of[variant][n] for of in scores.values()] for n in (0, 1, 4)]
         change = [of[variant][0] - of[""][0] for of in scores.values()]
         name = {AUTHORS: "authors", PLAIN: "plain", "": "defaults"}.get(variant, variant)
-        print(f"| {name} | {mean(iou):.4f} | {mean(are):.4f} | {min(iou):.3f} | {min(change):+.3f} | {max(change):+.3f} |")
+        means = f"{mean(iou):.4f} | {mean(are):.4f} | {mean(precision):.4f}"
+        print(f"| {name} | {means} | {min(iou):.3f} | {min(change):+.3f} | {max(change):+.3f} |")
 
 
 def main():
