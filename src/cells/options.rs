@@ -74,7 +74,7 @@ impl Default for Options {
             min_relative_area: 0.4,
             min_touching_fraction: 0.5,
             min_cell_size: 10,
-            fragment_fraction: 0.02,
+            fragment_fraction: 0.03,
             peak_height: 0.5,
             peak_fraction: 0.15,
             peak_distance: 3,

@@ -32,6 +32,10 @@ pub fn read(origin: &Path, bytes: &[u8]) -> Result<Weights> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let tensors: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
+    if tensors.contains_key("adam.first") {
+        let expected = "a model, such as the run's best.safetensors (train --resume goes on from a state)";
+        return Err(Error::format(origin, "the state of a training run", expected));
+    }
     let values = assemble(origin, &tensors, TensorView::shape, |name, tensor| decode(origin, name, tensor))?;
     let entries = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(Weights { values, metadata: Metadata::from_entries(origin, entries)? })

@@ -144,11 +144,14 @@ fn a_run_that_gets_no_better_stops_early() {
 }
 
 #[test]
-fn a_cut_short_checkpoint_is_refused() {
+fn a_checkpoint_is_no_model_and_a_cut_short_one_is_refused() {
     let folder = folder();
     let folder = folder.path();
     assert!(run(folder, "run", &["--steps", "1"]).status.success());
     let path = folder.join("run/checkpoint.safetensors");
+    let begun = run(folder, "other", &["--init", "run/checkpoint.safetensors"]);
+    assert_eq!(begun.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&begun.stderr).contains("the state of a training run"));
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let resumed = run(folder, "run", &["--resume"]);

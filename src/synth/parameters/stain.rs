@@ -159,7 +159,7 @@ impl StainParameters {
     pub(super) fn resolve(&mut self, width: f32, rng: &mut impl Rng) {
         self.thickness = self.thickness.min(0.3 * width);
         self.blur = self.blur.min(width * uniform(rng, 0.05, 0.12)).max(0.5);
-        self.axial = self.axial.min((width * uniform(rng, 0.15, 0.45) / self.blur).max(1.0));
+        self.axial = self.axial.min((width * uniform(rng, 0.15, 0.3) / self.blur).max(1.0));
         self.texture_length = self.texture_length.max(0.5);
         self.separation = self.separation.min(0.25 * width);
         if width > LARGE && chance(rng, 0.5) {
@@ -266,9 +266,9 @@ impl StainParameters {
 
     fn random_light(&mut self, rng: &mut impl Rng) {
         self.blur = log_uniform(rng, 0.6, 3.0);
-        self.axial = uniform(rng, 1.0, 5.0);
-        self.defocus = if chance(rng, 0.5) { uniform(rng, 0.0, 0.7) } else { 0.0 };
-        self.scatter = if chance(rng, 0.7) { uniform(rng, 0.0, 0.5) } else { 0.0 };
+        self.axial = uniform(rng, 1.0, 4.0);
+        self.defocus = if chance(rng, 0.4) { uniform(rng, 0.0, 0.5) } else { 0.0 };
+        self.scatter = if chance(rng, 0.7) { uniform(rng, 0.0, 0.4) } else { 0.0 };
         self.scatter_length = log_uniform(rng, 4.0, 25.0);
         self.stripes = if chance(rng, 0.15) { uniform(rng, 0.0, 0.2) } else { 0.0 };
         self.background = log_uniform(rng, 0.001, 0.15);
