@@ -2,10 +2,14 @@
 //!
 //! As [`conv3d`](super::conv3d), but three output channels would leave most SIMD lanes idle: here the lanes run
 //! over the input channels.
+use std::sync::Arc;
+
 use super::activations::Activations;
-use super::correlation::{Correlation, weight_gradient};
+use super::correlation::{Correlation, positions, weight_gradient};
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 /// Channels that go in.
 pub const CIN: usize = 32;
@@ -62,6 +66,25 @@ impl ClassConv {
         };
         dot::dot(isa, &windows, out);
     }
+}
+
+/// The convolution on a GPU: `weight` `[3][32][3][3][3]`, `bias` `[3]`.
+///
+/// # Errors
+/// Those of [`cuda::Convolution::new`].
+pub fn on_gpu(gpu: &Arc<Gpu>, weight: &[f32], bias: &[f32]) -> Result<cuda::Convolution> {
+    let plan = cuda::Plan {
+        file: "class_conv",
+        kernel: "class_conv_f32",
+        tile: [4, 8, 16],
+        threads: 128,
+        doubles: false,
+    };
+    let mut packed = Vec::with_capacity(weight.len());
+    for k in positions([SIZE; 3]) {
+        packed.extend((0..CLASSES * CIN).map(|at| weight[index(at / CIN, at % CIN, k)]));
+    }
+    cuda::Convolution::new(gpu, plan, &packed, None, bias)
 }
 
 /// Gradient to the input from `dy`, three channels.

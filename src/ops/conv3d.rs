@@ -2,9 +2,14 @@
 //!
 //! `y[o][c] = bias[c] + sum_(k, i) x[stride * o + k - 1][i] * w[c][i][k]`, k in 0..3 on each axis; an extent of
 //! n voxels gives n at stride 1 and ceil(n / 2) at stride 2 (PyTorch's `Conv3d`).
+use std::sync::Arc;
+
 use super::activations::Activations;
-use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
+use super::batch_norm::Affine;
+use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
 use super::winograd::{self, HALVE, HALVE_TO_INPUT, SAME, Winograd};
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 const SIZE: usize = 3;
 
@@ -70,6 +75,33 @@ impl Conv3d {
     /// As [`forward`](Self::forward), whatever the method.
     pub fn winograd(&self, weight: &[f32], bias: &[f32]) -> Winograd {
         Winograd::new(self.form(), [self.cout, self.cin], bias, |(o, i, k)| weight[self.index(o, i, k)])
+    }
+
+    /// The convolution on a GPU, plainly computed: at stride 1 that of a residual block (`h + conv(relu(norm(h)))`, h being
+    /// both input and skip connection), at stride 2 alone.
+    ///
+    /// # Errors
+    /// Those of [`cuda::Convolution::new`].
+    pub fn on_gpu(
+        &self,
+        gpu: &Arc<Gpu>,
+        weight: &[f32],
+        bias: &[f32],
+        norm: Option<&Affine>,
+    ) -> Result<cuda::Convolution> {
+        let kernel = match (self.stride, self.cin) {
+            (1, _) => "conv3d_residual_f32",
+            (_, 32) => "conv3d_halve_32_f32",
+            _ => "conv3d_halve_64_f32",
+        };
+        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, 4, 8], threads: 256, doubles: false };
+        let mut packed = Vec::with_capacity(weight.len());
+        for k in positions([SIZE; 3]) {
+            for i in 0..self.cin {
+                packed.extend((0..self.cout).map(|o| weight[self.index(o, i, k)]));
+            }
+        }
+        cuda::Convolution::new(gpu, plan, &packed, norm, bias)
     }
 
     fn form(&self) -> &'static winograd::Form {
