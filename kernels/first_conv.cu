@@ -5,6 +5,7 @@
 // thread 4 voxels along x for 8 of the 32 channels, in two groups of 4 so that neighbouring threads write whole sectors.
 #include "common/affine.cuh"
 #include "common/grid.cuh"
+#include "common/half8.cuh"
 
 namespace {
 
@@ -27,13 +28,6 @@ __device__ void load(Shared& shared, const Convolution<float>& conv, Shape origi
     }
 }
 
-__device__ __forceinline__ void add(float4& sum, float value, float4 weight) {
-    sum.x = fmaf(value, weight.x, sum.x);
-    sum.y = fmaf(value, weight.y, sum.y);
-    sum.z = fmaf(value, weight.z, sum.z);
-    sum.w = fmaf(value, weight.w, sum.w);
-}
-
 // The thread's 4 voxels from `first` on; `group` is 0 to 3, and the channels are 4 * group.. and 16 + 4 * group...
 __device__ void accumulate(const Shared& shared, Shape first, int group, float4 (&sum)[Run][2]) {
 #pragma unroll 1
@@ -47,8 +41,8 @@ __device__ void accumulate(const Shared& shared, Shape first, int group, float4 
                 const float4 on_voxel = weights[4 * half], on_constant = weights[Cout / 4 + 4 * half];
 #pragma unroll
                 for (int v = 0; v < Run; v++) {
-                    add(sum[v][half], row[x + v].x, on_voxel);
-                    add(sum[v][half], row[x + v].y, on_constant);
+                    multiply_add(sum[v][half], row[x + v].x, on_voxel);
+                    multiply_add(sum[v][half], row[x + v].y, on_constant);
                 }
             }
         }
@@ -56,6 +50,10 @@ __device__ void accumulate(const Shared& shared, Shape first, int group, float4 
 }
 
 __device__ void store(float* output, float4 value) { *reinterpret_cast<float4*>(output) = value; }
+
+__device__ void store(__half* output, float4 value) {
+    *reinterpret_cast<uint2*>(output) = make_uint2(to_word(value.x, value.y), to_word(value.z, value.w));
+}
 
 template <class Value>
 __device__ void first_conv(const Convolution<float>& conv) {
@@ -86,4 +84,8 @@ __device__ void first_conv(const Convolution<float>& conv) {
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(Convolution<float> conv) {
     first_conv<float>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(Convolution<float> conv) {
+    first_conv<__half>(conv);
 }

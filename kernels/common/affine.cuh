@@ -1,4 +1,4 @@
-// Batch norm folded into one multiplication and one addition per channel, and the ReLU behind it.
+// Four neighbouring channels: fused multiply-adds, and batch norm folded into one of them with the ReLU behind it.
 #pragma once
 
 __device__ __forceinline__ float relu_affine(float value, float scale, float shift) {
@@ -15,4 +15,12 @@ __device__ __forceinline__ float4 relu_affine(float4 value, const float* affine,
 
 __device__ __forceinline__ float4 operator+(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+// `sum += value * weight`
+__device__ __forceinline__ void multiply_add(float4& sum, float value, float4 weight) {
+    sum.x = fmaf(value, weight.x, sum.x);
+    sum.y = fmaf(value, weight.y, sum.y);
+    sum.z = fmaf(value, weight.z, sum.z);
+    sum.w = fmaf(value, weight.w, sum.w);
 }

@@ -63,18 +63,11 @@ struct FmaTile {
 #pragma unroll
         for (int v = 0; v < TileX; v++) {
             const float4 value = *reinterpret_cast<const float4*>(voxels + v * Stride * Chunk);
-            add(sum[v], value.x, w0);
-            add(sum[v], value.y, w1);
-            add(sum[v], value.z, w2);
-            add(sum[v], value.w, w3);
+            multiply_add(sum[v], value.x, w0);
+            multiply_add(sum[v], value.y, w1);
+            multiply_add(sum[v], value.z, w2);
+            multiply_add(sum[v], value.w, w3);
         }
-    }
-
-    static __device__ __forceinline__ void add(float4& sum, float value, float4 weight) {
-        sum.x = fmaf(value, weight.x, sum.x);
-        sum.y = fmaf(value, weight.y, sum.y);
-        sum.z = fmaf(value, weight.z, sum.z);
-        sum.w = fmaf(value, weight.w, sum.w);
     }
 
     // All input channels, chunk by chunk.
@@ -94,9 +87,4 @@ struct FmaTile {
             accumulate(tile, weights + channel * Cout, sum);
         }
     }
-};
-
-// The prologue of an input that is taken as it is.
-struct Same {
-    __device__ float4 operator()(float4 value, int) const { return value; }
 };

@@ -16,6 +16,14 @@ __device__ __forceinline__ bool inside(Shape extent, Shape at) {
     return 0 <= at.z && at.z < extent.z && 0 <= at.y && at.y < extent.y && 0 <= at.x && at.x < extent.x;
 }
 
+// The prologue of an input that is taken as it is.
+struct Same {
+    template <class Value>
+    __device__ Value operator()(Value value, int) const {
+        return value;
+    }
+};
+
 // What a convolution is launched with (`Arguments` in src/device/cuda/convolution.rs). Pointers that a kernel has no use
 // for are null.
 template <class Value>

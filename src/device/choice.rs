@@ -3,8 +3,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Device;
 use super::cuda::Gpu;
+use super::{Device, Precision};
 use crate::error::{Error, Result};
 
 /// The value of `--device`.
@@ -47,16 +47,17 @@ impl fmt::Display for Choice {
 }
 
 impl Choice {
-    /// Makes the device ready. `auto` is the first GPU that can be used, or else the CPU; an emulated GPU, which computes on
+    /// Makes the device ready; a GPU computes in `precision`. `auto` is the first GPU that can be used, or else the CPU; an emulated GPU, which computes on
     /// the CPU, is used only where it is asked for.
     ///
     /// # Errors
     /// Where a GPU is asked for by its number and cannot be used, with the reason.
-    pub fn open(self) -> Result<Device> {
+    pub fn open(self, precision: Precision) -> Result<Device> {
+        let cuda = |gpu| Device::Cuda { gpu, precision };
         match self {
             Choice::Cpu => Ok(Device::Cpu),
-            Choice::Auto => Ok(first_gpu().map_or(Device::Cpu, Device::Cuda)),
-            Choice::Cuda(number) => Gpu::open(number).map(Device::Cuda).map_err(|error| {
+            Choice::Auto => Ok(first_gpu().map_or(Device::Cpu, cuda)),
+            Choice::Cuda(number) => Gpu::open(number).map(cuda).map_err(|error| {
                 Error::invalid(format!("{self} is not available: {error}. Use --device cpu or --device auto"))
             }),
         }

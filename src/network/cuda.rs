@@ -4,6 +4,7 @@ use std::sync::Arc;
 use ndarray::ArrayView3;
 
 use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, running_norm};
+use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
 use crate::error::Result;
@@ -12,9 +13,12 @@ use crate::ops::first_conv::COUT as FIRST_CHANNELS;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
-/// Device memory that the network takes per voxel that it reads, in bytes: voxels and logits, c1, and two grids of
-/// half resolution with what lies below them.
-pub const BYTES_PER_VOXEL: u64 = 224;
+/// Device memory that the network takes per voxel that it reads, in bytes: the voxel and its logits, and of activations c1, two
+/// grids of half resolution, and what lies below them.
+pub fn bytes_per_voxel(precision: Precision) -> u64 {
+    const VALUES: u64 = 32 + 64 * 2 / 8 + 4;
+    4 * (1 + CLASSES as u64) + VALUES * precision.size() as u64
+}
 
 /// Channels behind the first layer.
 const CHANNELS: usize = 64;
@@ -23,6 +27,7 @@ const CHANNELS: usize = 64;
 #[derive(Clone)]
 pub struct CudaNetwork {
     gpu: Arc<Gpu>,
+    precision: Precision,
     first: Convolution,
     down: Vec<Down>,
     up: Vec<Convolution>,
@@ -40,27 +45,28 @@ impl CudaNetwork {
     ///
     /// # Errors
     /// Where the GPU has no memory for them, or the driver does not take a kernel.
-    pub fn new(gpu: &Arc<Gpu>, weights: &Weights) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, precision: Precision, weights: &Weights) -> Result<Self> {
         let down = DOWN.iter().zip(RESIDUAL).map(|((name, halve, module), residual)| {
             let (weight, bias) = layer(weights, name);
             let norm = running_norm(weights, &format!("{module}.batchnorm_module"));
             let (residual_weight, residual_bias) = layer(weights, &format!("{module}.conv_module"));
             Ok(Down {
-                halve: halve.on_gpu(gpu, weight, bias, None)?,
-                residual: residual.on_gpu(gpu, residual_weight, residual_bias, Some(&norm))?,
+                halve: halve.on_gpu(gpu, precision, weight, bias, None)?,
+                residual: residual.on_gpu(gpu, precision, residual_weight, residual_bias, Some(&norm))?,
             })
         });
         let up = UP.iter().map(|(name, double, norm)| {
             let (weight, bias) = layer(weights, name);
-            double.on_gpu(gpu, weight, bias, &running_norm(weights, norm))
+            double.on_gpu(gpu, precision, weight, bias, &running_norm(weights, norm))
         });
         let (class_weight, class_bias) = layer(weights, "conv6");
         Ok(CudaNetwork {
             gpu: gpu.clone(),
-            first: first_conv(weights).on_gpu(gpu, &running_norm(weights, "bnorm1"))?,
+            precision,
+            first: first_conv(weights).on_gpu(gpu, precision, &running_norm(weights, "bnorm1"))?,
             down: down.collect::<Result<_>>()?,
             up: up.collect::<Result<_>>()?,
-            classes: class_conv::on_gpu(gpu, class_weight, class_bias)?,
+            classes: class_conv::on_gpu(gpu, precision, class_weight, class_bias)?,
         })
     }
 
@@ -114,6 +120,6 @@ impl CudaNetwork {
     }
 
     fn grid(&self, shape: Shape, channels: usize) -> Result<Grid> {
-        Grid::new(&self.gpu, shape, channels, size_of::<f32>())
+        Grid::new(&self.gpu, shape, channels, self.precision.size())
     }
 }

@@ -26,7 +26,7 @@ impl Engine {
     pub fn new(device: &Device, weights: &Weights) -> Result<Self> {
         Ok(match device {
             Device::Cpu => Engine::Cpu(Network::new(weights)),
-            Device::Cuda(gpu) => Engine::Cuda(CudaNetwork::new(gpu, weights)?),
+            Device::Cuda { gpu, precision } => Engine::Cuda(CudaNetwork::new(gpu, *precision, weights)?),
         })
     }
 
@@ -58,6 +58,6 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     const UNKNOWN: u64 = 4 << 30;
     Ok(match device {
         Device::Cpu => (memory::available().unwrap_or(UNKNOWN) / 2, inference::BYTES_PER_VOXEL),
-        Device::Cuda(gpu) => (gpu.free_memory()? / 10 * 9, cuda::BYTES_PER_VOXEL),
+        Device::Cuda { gpu, precision } => (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision)),
     })
 }

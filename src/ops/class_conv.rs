@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use super::activations::Activations;
-use super::correlation::{Correlation, positions, weight_gradient};
+use super::correlation::{Correlation, weight_gradient};
+use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
+use crate::device::cuda::packing::Window;
 use crate::device::cuda::{Gpu, convolution as cuda};
 use crate::error::Result;
 
@@ -72,18 +74,26 @@ impl ClassConv {
 ///
 /// # Errors
 /// Those of [`cuda::Convolution::new`].
-pub fn on_gpu(gpu: &Arc<Gpu>, weight: &[f32], bias: &[f32]) -> Result<cuda::Convolution> {
-    let plan = cuda::Plan {
-        file: "class_conv",
-        kernel: "class_conv_f32",
-        tile: [4, 8, 16],
-        threads: 128,
-        doubles: false,
+pub fn on_gpu(
+    gpu: &Arc<Gpu>,
+    precision: Precision,
+    weight: &[f32],
+    bias: &[f32],
+) -> Result<cuda::Convolution> {
+    let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
+    let (kernel, tile, threads, packed) = match precision {
+        Precision::F32 => {
+            // The lanes run over the voxels, and a thread reads the channels of one class at a time.
+            let turned = Window { cin: CLASSES, cout: CIN, ..window };
+            let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
+            ("class_conv_f32", [4, 8, 16], 128, packed)
+        }
+        Precision::F16 => {
+            let packed = window.pack(precision, |k, i, class| weight[index(class, i, k)]);
+            ("class_conv_f16", [4, 8, 8], 256, packed)
+        }
     };
-    let mut packed = Vec::with_capacity(weight.len());
-    for k in positions([SIZE; 3]) {
-        packed.extend((0..CLASSES * CIN).map(|at| weight[index(at / CIN, at % CIN, k)]));
-    }
+    let plan = cuda::Plan { file: "class_conv", kernel, tile, threads, doubles: false };
     cuda::Convolution::new(gpu, plan, &packed, None, bias)
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::activations::Activations;
 use super::batch_norm::Affine;
-use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
+use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
 use super::winograd::{self, HALVE, HALVE_TO_INPUT, SAME, Winograd};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
 use crate::device::cuda::{Gpu, convolution as cuda};
 use crate::error::Result;
 
@@ -85,22 +87,23 @@ impl Conv3d {
     pub fn on_gpu(
         &self,
         gpu: &Arc<Gpu>,
+        precision: Precision,
         weight: &[f32],
         bias: &[f32],
         norm: Option<&Affine>,
     ) -> Result<cuda::Convolution> {
-        let kernel = match (self.stride, self.cin) {
-            (1, _) => "conv3d_residual_f32",
-            (_, 32) => "conv3d_halve_32_f32",
-            _ => "conv3d_halve_64_f32",
+        let Conv3d { cin, cout, .. } = *self;
+        let (kernel, rows, chunk) = match (precision, self.stride, cin) {
+            (Precision::F32, 1, _) => ("conv3d_residual_f32", 4, cin),
+            (Precision::F32, _, 32) => ("conv3d_halve_32_f32", 4, cin),
+            (Precision::F32, ..) => ("conv3d_halve_64_f32", 4, cin),
+            (Precision::F16, 1, _) => ("conv3d_residual_f16", 8, 32),
+            (Precision::F16, _, 32) => ("conv3d_halve_32_f16", 4, 16),
+            (Precision::F16, ..) => ("conv3d_halve_64_f16", 4, 16),
         };
-        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, 4, 8], threads: 256, doubles: false };
-        let mut packed = Vec::with_capacity(weight.len());
-        for k in positions([SIZE; 3]) {
-            for i in 0..self.cin {
-                packed.extend((0..self.cout).map(|o| weight[self.index(o, i, k)]));
-            }
-        }
+        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, rows, 8], threads: 256, doubles: false };
+        let window = Window { extent: [SIZE; 3], cin, cout, chunk };
+        let packed = window.pack(precision, |k, i, o| weight[self.index(o, i, k)]);
         cuda::Convolution::new(gpu, plan, &packed, norm, bias)
     }
 

@@ -11,6 +11,8 @@ use super::batch_norm::Affine;
 use super::conv3d::Method;
 use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
 use super::winograd::{self, DOUBLE, DOUBLE_TO_INPUT, Winograd};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
 use crate::device::cuda::{Gpu, convolution as cuda};
 use crate::error::Result;
 
@@ -78,25 +80,28 @@ impl ConvTranspose3d {
     pub fn on_gpu(
         &self,
         gpu: &Arc<Gpu>,
+        precision: Precision,
         weight: &[f32],
         bias: &[f32],
         norm: &Affine,
     ) -> Result<cuda::Convolution> {
-        let (kernel, tile) = match self.cout {
-            32 => ("conv_transpose3d_32_f32", [4, 8, 8]),
-            _ => ("conv_transpose3d_64_f32", [4, 4, 8]),
+        let ConvTranspose3d { cin, cout, .. } = *self;
+        let (kernel, rows) = match (precision, cout) {
+            (Precision::F32, 32) => ("conv_transpose3d_32_f32", 8),
+            (Precision::F32, _) => ("conv_transpose3d_64_f32", 4),
+            (Precision::F16, 32) => ("conv_transpose3d_32_f16", 8),
+            (Precision::F16, _) => ("conv_transpose3d_64_f16", 8),
         };
-        let plan = cuda::Plan { file: "conv_transpose3d", kernel, tile, threads: 256, doubles: true };
-        let mut packed = Vec::with_capacity(weight.len());
-        for parity in positions([2; 3]) {
-            for tap in positions([2; 3]) {
+        let (file, tile) = ("conv_transpose3d", [4, rows, 8]);
+        let plan = cuda::Plan { file, kernel, tile, threads: 256, doubles: true };
+        let window = Window { extent: [2; 3], cin, cout, chunk: 32 };
+        let packed = positions([2; 3]).flat_map(|parity| {
+            window.pack(precision, |tap, i, o| {
                 let k = [0, 1, 2].map(|axis| PARITIES[parity[axis]].kernel[tap[axis]]);
-                for i in 0..self.cin {
-                    packed.extend((0..self.cout).map(|o| weight[self.index(i, o, k)]));
-                }
-            }
-        }
-        cuda::Convolution::new(gpu, plan, &packed, None, &cuda::with_bias(norm, bias))
+                weight[self.index(i, o, k)]
+            })
+        });
+        cuda::Convolution::new(gpu, plan, &packed.collect::<Vec<u8>>(), None, &cuda::with_bias(norm, bias))
     }
 
     /// `dx` from `dy` (cropped, with its border of zeros).

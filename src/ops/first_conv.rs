@@ -13,6 +13,8 @@ use ndarray::ArrayView3;
 use super::activations::Activations;
 use super::batch_norm::Affine;
 use super::correlation::{Correlation, weight_gradient};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
 use crate::device::cuda::{Gpu, convolution as cuda};
 use crate::error::Result;
 
@@ -76,18 +78,20 @@ impl FirstConv<'_> {
     ///
     /// # Errors
     /// Those of [`cuda::Convolution::new`].
-    pub fn on_gpu(&self, gpu: &Arc<Gpu>, norm: &Affine) -> Result<cuda::Convolution> {
+    pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<cuda::Convolution> {
         let plan = cuda::Plan {
             file: "first_conv",
-            kernel: "first_conv_f32",
+            kernel: match precision {
+                Precision::F32 => "first_conv_f32",
+                Precision::F16 => "first_conv_f16",
+            },
             tile: [4, 4, 16],
             threads: 256,
             doubles: false,
         };
-        let mut packed = Vec::with_capacity(POSITIONS * CIN * COUT);
-        for k in 0..POSITIONS {
-            packed.extend((0..CIN * COUT).map(|at| self.folded(at % COUT, at / COUT, k)));
-        }
+        // The sums are f32 whatever the precision, and so are the weights.
+        let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
+        let packed = window.pack(Precision::F32, |[z, y, x], i, o| self.folded(o, i, (z * 3 + y) * 3 + x));
         cuda::Convolution::new(gpu, plan, &packed, None, &cuda::with_bias(norm, self.bias2))
     }
 

@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use ndarray::{Array3, s};
-use tascan::device::Device;
 use tascan::device::cuda::Gpu;
+use tascan::device::{Device, Precision};
 use tascan::network::engine::Engine;
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::ops::softmax::softmax;
@@ -12,8 +12,8 @@ use super::driver::emulated;
 use crate::ops::grids;
 use crate::{compare, recipe};
 
-/// Worst seen in f32: see the test's output.
-const TOLERANCE: f32 = 1e-5;
+/// Worst seen: 6e-7 in f32.
+const TOLERANCES: [(Precision, f32); 2] = [(Precision::F32, 1e-5), (Precision::F16, 5e-3)];
 
 fn noise(shape: [usize; 3]) -> Array3<f32> {
     Array3::from_shape_vec(shape, grids::noise(shape.iter().product(), 1)).unwrap()
@@ -26,15 +26,21 @@ fn probabilities(engine: &Engine, volume: &Array3<f32>) -> Vec<f32> {
     found
 }
 
+fn on(gpu: &Arc<Gpu>, precision: Precision) -> Device {
+    Device::Cuda { gpu: gpu.clone(), precision }
+}
+
 fn equals_the_cpu(gpu: &Arc<Gpu>, shapes: &[[usize; 3]]) {
     let weights = recipe::cellsegnet_weights(3);
-    let [cpu, cuda] =
-        [Device::Cpu, Device::Cuda(gpu.clone())].map(|device| Engine::new(&device, &weights).unwrap());
-    for shape in shapes {
-        let volume = noise(*shape);
-        let [expected, found] = [&cpu, &cuda].map(|engine| probabilities(engine, &volume));
-        compare::assert_close(&found, &expected, TOLERANCE);
-        println!("{shape:?}: worst difference {:e}", worst(&found, &expected));
+    let cpu = Engine::new(&Device::Cpu, &weights).unwrap();
+    for (precision, tolerance) in TOLERANCES {
+        let cuda = Engine::new(&on(gpu, precision), &weights).unwrap();
+        for shape in shapes {
+            let volume = noise(*shape);
+            let [expected, found] = [&cpu, &cuda].map(|engine| probabilities(engine, &volume));
+            println!("{precision} {shape:?}: worst difference {:e}", worst(&found, &expected));
+            compare::assert_close(&found, &expected, tolerance);
+        }
     }
 }
 
@@ -60,12 +66,14 @@ fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Pr
 #[test]
 fn blocks_give_the_bits_of_the_whole_volume() {
     emulated("cuda::network::blocks_give_the_bits_of_the_whole_volume", |gpu| {
-        let device = Device::Cuda(gpu.clone());
-        let mut predictor = Predictor::on(&device, &recipe::cellsegnet_weights(3), false).unwrap();
-        predictor.keep_probabilities = true;
-        let volume = noise([3, 5, 99]);
-        let [whole, blocks] = [[1000; 3], [8, 8, 48]].map(|block| predict(&predictor, &volume, block));
-        assert!(blocks.classes == whole.classes);
-        assert!(blocks.probabilities == whole.probabilities);
+        for precision in [Precision::F32, Precision::F16] {
+            let device = on(gpu, precision);
+            let mut predictor = Predictor::on(&device, &recipe::cellsegnet_weights(3), false).unwrap();
+            predictor.keep_probabilities = true;
+            let volume = noise([3, 5, 99]);
+            let [whole, blocks] = [[1000; 3], [8, 8, 48]].map(|block| predict(&predictor, &volume, block));
+            assert!(blocks.classes == whole.classes);
+            assert!(blocks.probabilities == whole.probabilities);
+        }
     });
 }

@@ -18,7 +18,7 @@ fn labels_equal_those_of_the_cpu() {
     sandbox.tissue("raw.tif");
     sandbox.succeeds("segment raw.tif -o cpu.tif --device cpu");
     for capability in CAPABILITIES {
-        let output = run(&sandbox, capability, "segment raw.tif -o cuda.tif --device cuda");
+        let output = run(&sandbox, capability, "segment raw.tif -o cuda.tif --device cuda --precision f32");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "capability {capability}: {} {said}", output.status);
         assert_eq!(sandbox.labels("cuda.tif"), sandbox.labels("cpu.tif"));

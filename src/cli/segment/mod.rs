@@ -10,8 +10,8 @@ use self::plan::Job;
 use super::cell_options::CellOptions;
 use super::progress::Progress;
 use super::report::{self, Report};
-use crate::device::Device;
 use crate::device::choice::Choice;
+use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
@@ -34,6 +34,9 @@ pub struct Args {
     /// Where the network runs: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
+    /// How a GPU keeps weights and activations: f16 on tensor cores, or f32 as the CPU, for the CPU's probabilities.
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Run the network in four axis orders; a voxel is background where any of them says so, else membrane where any
     /// does.
     #[arg(long)]
@@ -72,7 +75,7 @@ pub struct Args {
 const PROBABILITIES: [&str; 3] = ["background", "membrane", "foreground"];
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let device = args.device.open()?;
+    let device = args.device.open(args.precision)?;
     let jobs = plan::jobs(&args.inputs, &args.output)?;
     let options = args.options(device)?;
     let model = args.model.as_deref().map_or_else(Model::embedded, Model::load)?;

@@ -96,15 +96,15 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// `weights` as the kernel wants them packed; `epilogue` is the bias of each channel, or their scales and then their
+    /// `weights` as the kernel reads them ([`packing`](super::packing)); `epilogue` is the bias of each channel, or their scales and then their
     /// shifts; `prologue` the same for the input.
     ///
     /// # Errors
     /// Where the GPU has no memory for them, or the driver does not take the kernel.
-    pub fn new<T: Pod>(
+    pub fn new(
         gpu: &Arc<Gpu>,
         plan: Plan,
-        weights: &[T],
+        weights: &[u8],
         prologue: Option<&Affine>,
         epilogue: &[f32],
     ) -> Result<Self> {

@@ -5,9 +5,11 @@
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
 //! | [`convolution`] | what all convolutions are launched with |
+//! | [`packing`] | weights in the order in which the kernels read them |
 pub mod convolution;
 pub mod kernels;
 pub mod memory;
+pub mod packing;
 
 use std::collections::HashMap;
 use std::fmt;
