@@ -24,10 +24,11 @@ use std::time::Instant;
 use ndarray::Array3;
 
 use crate::cells::{self, Cells, Stage};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::intensity::{Normalization, Scaling};
-use crate::memory;
-use crate::network::prediction::{BYTES_PER_VOXEL, Prediction, Predictor};
+use crate::network::engine;
+use crate::network::prediction::{Prediction, Predictor};
 use crate::scale::choice::{self, Look};
 use crate::scale::{self, Reduced, Scale};
 use crate::tiles;
@@ -72,13 +73,15 @@ impl Model {
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Where the network runs.
+    pub device: Device,
     /// In place of the model's own normalisation.
     pub normalization: Option<Normalization>,
     /// Run the network in the authors' four axis orders.
     pub transposes: bool,
     /// How many times the volume is reduced before the network sees it; by default as its cells ask for.
     pub scale: Scale,
-    /// Voxels of a block on each axis; by default what half of the free memory allows. No result depends on it.
+    /// Voxels of a block on each axis; by default what the device's free memory allows. No result depends on it.
     pub block: Option<Shape>,
     /// Keep the probabilities of the three classes, 12 bytes a voxel.
     pub keep_probabilities: bool,
@@ -131,7 +134,7 @@ pub fn segment(
     let input = Input { volume, scaling };
     let factors = match options.scale {
         Scale::Fixed(scale) => scale::factors(scale, volume.spacing()),
-        Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model))?,
+        Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model, &options.device))?,
     };
     let prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
     let classes = prediction.classes.view();
@@ -172,10 +175,10 @@ impl Input<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Prediction> {
         let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
-        let mut predictor = Predictor::new(&model.weights, options.transposes);
+        let mut predictor = Predictor::on(&options.device, &model.weights, options.transposes)?;
         predictor.keep_probabilities = options.keep_probabilities;
-        let block = options.block.unwrap_or_else(|| default_block(reduced));
-        tracing::debug!("the network runs in blocks of {block:?} voxels at scale {factors:?}");
+        let block = options.block.map_or_else(|| default_block(&options.device, reduced), Ok)?;
+        tracing::debug!("the network runs on {} in blocks of {block:?} at scale {factors:?}", options.device);
         let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));
         observer.network_begins(reduced.iter().map(|&extent| extent as u64).product());
         let mut progress = |done| observer.network_at(done as u64);
@@ -188,25 +191,26 @@ impl Input<'_> {
     }
 
     /// The factors that the volume's cells ask for. No option has a say in it.
-    fn choose_factors(&self, model: &Model) -> Result<Shape> {
+    fn choose_factors(&self, model: &Model, device: &Device) -> Result<Shape> {
         let spacing = self.volume.spacing();
         let factors = |scale| scale::factors(scale, spacing);
         if self.volume.len() < choice::LEAST_VOXELS {
             return Ok(factors(1));
         }
-        let predictor = Predictor::new(&model.weights, false);
-        let look = |factors, region| self.look(factors, region, &predictor);
+        let predictor = Predictor::on(device, &model.weights, false)?;
+        let look = |factors, region| self.look(factors, region, &predictor, device);
         choice::choose(factors, look).map(factors).map_err(|error| error.about(self.volume.name()))
     }
 
     /// The cells in the middle of the reduced volume, at most `region` voxels of the volume.
-    fn look(&self, factors: Shape, region: Shape, predictor: &Predictor) -> Result<Look> {
+    fn look(&self, factors: Shape, region: Shape, predictor: &Predictor, device: &Device) -> Result<Look> {
         let reduced = Reduced::new(self.volume, factors).shape();
         let (first, extent) = choice::middle(reduced, factors, region);
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
-        let classes = predictor.predict(extent, default_block(extent), &mut read, &mut |_| ())?.classes;
+        let block = default_block(device, extent)?;
+        let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges =
             self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
         let cells = cells::label_cells(classes.view(), edges.map(Spacing), &cells::Options::default())?;
@@ -214,8 +218,8 @@ impl Input<'_> {
     }
 }
 
-/// Blocks whose network takes at most half of the free memory: the results need the other half.
-fn default_block(shape: Shape) -> Shape {
-    const UNKNOWN: u64 = 4 << 30;
-    tiles::block_for_memory(shape, memory::available().unwrap_or(UNKNOWN) / 2, BYTES_PER_VOXEL)
+/// Blocks whose network fits the device.
+fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
+    let (bytes, bytes_per_voxel) = engine::memory(device)?;
+    Ok(tiles::block_for_memory(shape, bytes, bytes_per_voxel))
 }

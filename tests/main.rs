@@ -5,6 +5,7 @@ mod checkpoints;
 mod cli;
 mod compare;
 mod coverage;
+mod cuda;
 mod damage;
 mod files;
 mod intensity;

@@ -1,13 +1,16 @@
 //! The device that a user asks for.
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use super::cuda::Gpu;
+use super::{Device, Precision};
 use crate::error::{Error, Result};
 
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The best device that can be used.
+    /// The first GPU that can be used, else the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -44,16 +47,29 @@ impl fmt::Display for Choice {
 }
 
 impl Choice {
-    /// Checks that the device can be used.
+    /// Makes the device ready; a GPU computes in `precision`. `auto` is the first GPU that can be used, or else the CPU; an emulated GPU, which computes on
+    /// the CPU, is used only where it is asked for.
     ///
     /// # Errors
-    /// Where it cannot, with the reason.
-    pub fn check(self) -> Result<()> {
+    /// Where a GPU is asked for by its number and cannot be used, with the reason.
+    pub fn open(self, precision: Precision) -> Result<Device> {
+        let cuda = |gpu| Device::Cuda { gpu, precision };
         match self {
-            Choice::Auto | Choice::Cpu => Ok(()),
-            Choice::Cuda(_) => Err(Error::invalid(format!(
-                "{self} is not available: this build has no CUDA kernels. Use --device cpu or --device auto"
-            ))),
+            Choice::Cpu => Ok(Device::Cpu),
+            Choice::Auto => Ok(first_gpu().map_or(Device::Cpu, cuda)),
+            Choice::Cuda(number) => Gpu::open(number).map(cuda).map_err(|error| {
+                Error::invalid(format!("{self} is not available: {error}. Use --device cpu or --device auto"))
+            }),
         }
     }
+}
+
+/// Where there is none, the reason is worth a line of debugging only.
+fn first_gpu() -> Option<Arc<Gpu>> {
+    let count = Gpu::count().map_err(|error| tracing::debug!("no GPU: {error}")).ok()?;
+    let usable = |number| {
+        let gpu = Gpu::open(number).map_err(|error| tracing::debug!("cuda:{number}: {error}")).ok()?;
+        (!gpu.is_emulated()).then_some(gpu)
+    };
+    (0..count).find_map(usable)
 }

@@ -1,3 +1,60 @@
 //! Where operations run.
 pub mod choice;
 pub mod cpu;
+pub mod cuda;
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A device that is ready to compute.
+#[derive(Clone, Debug, Default)]
+pub enum Device {
+    /// All cores of the CPU, in f32.
+    #[default]
+    Cpu,
+    /// A GPU.
+    Cuda {
+        /// Which one.
+        gpu: Arc<cuda::Gpu>,
+        /// How it computes.
+        precision: Precision,
+    },
+}
+
+/// How a GPU keeps weights and activations; sums are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// As the CPU does.
+    F32,
+    /// On tensor cores, with half of the memory.
+    #[default]
+    F16,
+}
+
+impl Precision {
+    /// Bytes of a value.
+    pub fn size(self) -> usize {
+        match self {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        })
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Cuda { gpu, precision } => write!(f, "{gpu} in {precision}"),
+        }
+    }
+}

@@ -12,7 +12,11 @@
 //! | deconv2, bnorm3, relu, + c2 | transposed 4x4x4 stride 2 | 64 -> 64 | 1/2 |
 //! | deconv3, bnorm4, relu, + c1 | transposed 4x4x4 stride 2 | 64 -> 32 | full |
 //! | conv6, softmax | 3x3x3 | 32 -> 3 | full |
+//!
+//! At inference it runs on either device ([`engine`]); the parts are [`inference`] on the CPU and [`cuda`].
 pub mod axes;
+pub mod cuda;
+pub mod engine;
 pub mod inference;
 pub mod layout;
 pub mod prediction;
@@ -21,6 +25,7 @@ pub mod training;
 pub use inference::Network;
 pub use training::TrainingNetwork;
 
+use crate::ops::batch_norm::{Affine, Moments};
 use crate::ops::class_conv::ClassConv;
 use crate::ops::conv_transpose3d::ConvTranspose3d;
 use crate::ops::conv3d::{Conv3d, Method};
@@ -65,6 +70,14 @@ fn first_conv(weights: &Weights) -> FirstConv<'_> {
 fn class_conv(weights: &Weights) -> ClassConv {
     let (weight, bias) = layer(weights, "conv6");
     ClassConv::new(weight, bias)
+}
+
+/// A batch norm with its running statistics.
+fn running_norm(weights: &Weights, name: &str) -> Affine {
+    let statistic = |kind: &str| weights.get(&format!("{name}.{kind}"));
+    let moments = Moments::running(statistic("running_mean"), statistic("running_var"));
+    let (gamma, beta) = layer(weights, name);
+    Affine::new(gamma, beta, &moments)
 }
 
 /// Extent after a stride-2 convolution.

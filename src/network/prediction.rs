@@ -5,8 +5,10 @@
 use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
-use super::Network;
 use super::axes::{ORDERS, transposed};
+use super::engine::Engine;
+use super::inference::Network;
+use crate::device::Device;
 use crate::error::Result;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
@@ -14,11 +16,6 @@ use crate::scale::{self, Enlargement};
 use crate::tiles::{self, Block};
 use crate::volume::Shape;
 use crate::weights::Weights;
-
-/// Memory that the network takes per voxel that it reads, in bytes: two half-resolution grids of 64 channels,
-/// their border, the input, and a share of the slabs; measured as 91 between 2.5 and 10.5 million
-/// voxels, classes included.
-pub const BYTES_PER_VOXEL: u64 = 96;
 
 /// What the network says of a volume.
 pub struct Prediction {
@@ -30,7 +27,7 @@ pub struct Prediction {
 
 /// How to run the network over a volume.
 pub struct Predictor {
-    networks: Vec<Network>,
+    networks: Vec<Engine>,
     /// Whether probabilities are kept: 12 bytes a voxel.
     pub keep_probabilities: bool,
 }
@@ -39,16 +36,24 @@ impl Predictor {
     /// One network, or with `transposes` the authors' four axis orders: a voxel is background where any order
     /// says so, else membrane where any says so, else foreground; probabilities are their mean.
     pub fn new(weights: &Weights, transposes: bool) -> Self {
-        let orders = if transposes { &ORDERS[..] } else { &ORDERS[..1] };
-        let networks = orders.iter().map(|order| Network::new(&transposed(weights, *order))).collect();
-        Predictor { networks, keep_probabilities: false }
+        let networks = in_orders(weights, transposes).map(|weights| Engine::Cpu(Network::new(&weights)));
+        Predictor { networks: networks.collect(), keep_probabilities: false }
+    }
+
+    /// As [`new`](Self::new), on the device.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    pub fn on(device: &Device, weights: &Weights, transposes: bool) -> Result<Self> {
+        let networks = in_orders(weights, transposes).map(|weights| Engine::new(device, &weights));
+        Ok(Predictor { networks: networks.collect::<Result<_>>()?, keep_probabilities: false })
     }
 
     /// Runs the network in blocks of `block` voxels. `read` gives the normalised voxels of a region (start,
     /// extent); `progress` is told how many voxels are done, after each slab.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Those of `read`, and where a GPU has too little memory or fails.
     pub fn predict(
         &self,
         shape: Shape,
@@ -71,7 +76,7 @@ impl Predictor {
     /// `block`, `read` and `progress` are in voxels of the reduced grid, the prediction in those of the volume.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Those of `read`, and where a GPU has too little memory or fails.
     pub fn predict_reduced(
         &self,
         shape: Shape,
@@ -99,12 +104,18 @@ impl Predictor {
     }
 }
 
+/// The weights for one axis order, or for the authors' four.
+fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weights> + '_ {
+    let orders = if transposes { &ORDERS[..] } else { &ORDERS[..1] };
+    orders.iter().map(|order| transposed(weights, *order))
+}
+
 /// Gets a block, the number of the network, and of its logits the plane z of what the block read, `[y][x][class]`.
 type Sink<'a> = dyn FnMut(&Block, usize, usize, &[[f32; CLASSES]]) + 'a;
 
 /// Every block through every network.
 fn run(
-    networks: &[Network],
+    networks: &[Engine],
     shape: Shape,
     block: Shape,
     read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
@@ -113,7 +124,7 @@ fn run(
     for block in tiles::blocks(shape, block) {
         let voxels = read(block.read_start, block.read_shape)?;
         for (i, network) in networks.iter().enumerate() {
-            network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane));
+            network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane))?;
         }
     }
     Ok(())

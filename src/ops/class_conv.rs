@@ -2,10 +2,16 @@
 //!
 //! As [`conv3d`](super::conv3d), but three output channels would leave most SIMD lanes idle: here the lanes run
 //! over the input channels.
+use std::sync::Arc;
+
 use super::activations::Activations;
 use super::correlation::{Correlation, weight_gradient};
+use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
+use crate::device::cuda::packing::Window;
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 /// Channels that go in.
 pub const CIN: usize = 32;
@@ -62,6 +68,33 @@ impl ClassConv {
         };
         dot::dot(isa, &windows, out);
     }
+}
+
+/// The convolution on a GPU: `weight` `[3][32][3][3][3]`, `bias` `[3]`.
+///
+/// # Errors
+/// Those of [`cuda::Convolution::new`].
+pub fn on_gpu(
+    gpu: &Arc<Gpu>,
+    precision: Precision,
+    weight: &[f32],
+    bias: &[f32],
+) -> Result<cuda::Convolution> {
+    let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
+    let (kernel, tile, threads, packed) = match precision {
+        Precision::F32 => {
+            // The lanes run over the voxels, and a thread reads the channels of one class at a time.
+            let turned = Window { cin: CLASSES, cout: CIN, ..window };
+            let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
+            ("class_conv_f32", [4, 8, 16], 128, packed)
+        }
+        Precision::F16 => {
+            let packed = window.pack(precision, |k, i, class| weight[index(class, i, k)]);
+            ("class_conv_f16", [4, 8, 8], 256, packed)
+        }
+    };
+    let plan = cuda::Plan { file: "class_conv", kernel, tile, threads, doubles: false };
+    cuda::Convolution::new(gpu, plan, &packed, None, bias)
 }
 
 /// Gradient to the input from `dy`, three channels.

@@ -2,9 +2,16 @@
 //!
 //! `y[o][c] = bias[c] + sum_(k, i) x[stride * o + k - 1][i] * w[c][i][k]`, k in 0..3 on each axis; an extent of
 //! n voxels gives n at stride 1 and ceil(n / 2) at stride 2 (PyTorch's `Conv3d`).
+use std::sync::Arc;
+
 use super::activations::Activations;
+use super::batch_norm::Affine;
 use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
 use super::winograd::{self, HALVE, HALVE_TO_INPUT, SAME, Winograd};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 const SIZE: usize = 3;
 
@@ -70,6 +77,34 @@ impl Conv3d {
     /// As [`forward`](Self::forward), whatever the method.
     pub fn winograd(&self, weight: &[f32], bias: &[f32]) -> Winograd {
         Winograd::new(self.form(), [self.cout, self.cin], bias, |(o, i, k)| weight[self.index(o, i, k)])
+    }
+
+    /// The convolution on a GPU, plainly computed: at stride 1 that of a residual block (`h + conv(relu(norm(h)))`, h being
+    /// both input and skip connection), at stride 2 alone.
+    ///
+    /// # Errors
+    /// Those of [`cuda::Convolution::new`].
+    pub fn on_gpu(
+        &self,
+        gpu: &Arc<Gpu>,
+        precision: Precision,
+        weight: &[f32],
+        bias: &[f32],
+        norm: Option<&Affine>,
+    ) -> Result<cuda::Convolution> {
+        let Conv3d { cin, cout, .. } = *self;
+        let (kernel, rows, chunk) = match (precision, self.stride, cin) {
+            (Precision::F32, 1, _) => ("conv3d_residual_f32", 4, cin),
+            (Precision::F32, _, 32) => ("conv3d_halve_32_f32", 4, cin),
+            (Precision::F32, ..) => ("conv3d_halve_64_f32", 4, cin),
+            (Precision::F16, 1, _) => ("conv3d_residual_f16", 8, 32),
+            (Precision::F16, _, 32) => ("conv3d_halve_32_f16", 4, 16),
+            (Precision::F16, ..) => ("conv3d_halve_64_f16", 4, 16),
+        };
+        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, rows, 8], threads: 256, doubles: false };
+        let window = Window { extent: [SIZE; 3], cin, cout, chunk };
+        let packed = window.pack(precision, |k, i, o| weight[self.index(o, i, k)]);
+        cuda::Convolution::new(gpu, plan, &packed, norm, bias)
     }
 
     fn form(&self) -> &'static winograd::Form {

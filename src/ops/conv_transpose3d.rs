@@ -4,10 +4,17 @@
 //! (PyTorch's `ConvTranspose3d`). It gives 2n voxels where the skip has 2n or 2n - 1; the authors' crop then
 //! drops the last plane, which is never computed here. Each of the eight output parities is a 2x2x2
 //! convolution of the input.
+use std::sync::Arc;
+
 use super::activations::Activations;
+use super::batch_norm::Affine;
 use super::conv3d::Method;
-use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
+use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
 use super::winograd::{self, DOUBLE, DOUBLE_TO_INPUT, Winograd};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 const SIZE: usize = 4;
 
@@ -64,6 +71,37 @@ impl ConvTranspose3d {
     /// As [`forward`](Self::forward), whatever the method.
     pub fn winograd(&self, weight: &[f32], bias: &[f32]) -> Winograd {
         Winograd::new(&DOUBLE, [self.cout, self.cin], bias, |(o, i, k)| weight[self.index(i, o, k)])
+    }
+
+    /// `skip + relu(norm(deconv(x)))` on a GPU, plainly computed.
+    ///
+    /// # Errors
+    /// Those of [`cuda::Convolution::new`].
+    pub fn on_gpu(
+        &self,
+        gpu: &Arc<Gpu>,
+        precision: Precision,
+        weight: &[f32],
+        bias: &[f32],
+        norm: &Affine,
+    ) -> Result<cuda::Convolution> {
+        let ConvTranspose3d { cin, cout, .. } = *self;
+        let (kernel, rows) = match (precision, cout) {
+            (Precision::F32, 32) => ("conv_transpose3d_32_f32", 8),
+            (Precision::F32, _) => ("conv_transpose3d_64_f32", 4),
+            (Precision::F16, 32) => ("conv_transpose3d_32_f16", 8),
+            (Precision::F16, _) => ("conv_transpose3d_64_f16", 8),
+        };
+        let (file, tile) = ("conv_transpose3d", [4, rows, 8]);
+        let plan = cuda::Plan { file, kernel, tile, threads: 256, doubles: true };
+        let window = Window { extent: [2; 3], cin, cout, chunk: 32 };
+        let packed = positions([2; 3]).flat_map(|parity| {
+            window.pack(precision, |tap, i, o| {
+                let k = [0, 1, 2].map(|axis| PARITIES[parity[axis]].kernel[tap[axis]]);
+                weight[self.index(i, o, k)]
+            })
+        });
+        cuda::Convolution::new(gpu, plan, &packed.collect::<Vec<u8>>(), None, &cuda::with_bias(norm, bias))
     }
 
     /// `dx` from `dy` (cropped, with its border of zeros).

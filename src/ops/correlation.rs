@@ -72,6 +72,11 @@ impl Convolution {
 /// A kernel element: output channel, input channel, position z, y, x in the window.
 pub type Element = (usize, usize, [usize; 3]);
 
+/// Every position in a kernel, z, y, x, x fastest.
+pub fn positions([z, y, x]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..z * y * x).map(move |at| [at / (y * x), at / x % y, at % x])
+}
+
 /// Windows of `size^3` voxels at stride 1 or 2.
 #[derive(Clone)]
 pub struct Correlation {

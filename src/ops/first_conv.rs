@@ -6,10 +6,17 @@
 //!
 //! `w[o][0][k] = sum_m w2[o][m][k] w1[m]`, `w[o][1][k] = sum_m w2[o][m][k] b1[m]`; the gradients of both
 //! convolutions follow from that of the folded kernel by the chain rule.
+use std::sync::Arc;
+
 use ndarray::ArrayView3;
 
 use super::activations::Activations;
+use super::batch_norm::Affine;
 use super::correlation::{Correlation, weight_gradient};
+use crate::device::Precision;
+use crate::device::cuda::packing::Window;
+use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::error::Result;
 
 /// Channels between the two convolutions.
 pub const MIDDLE: usize = 16;
@@ -63,12 +70,36 @@ impl FirstConv<'_> {
     /// The folded convolution, packed to be run on [`input`].
     pub fn forward(&self) -> Correlation {
         Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, [z, y, x])| {
-            let first = if i == 0 { self.weight1 } else { self.bias1 };
-            let k = (z * 3 + y) * 3 + x;
-            // In f64, so that folding costs no accuracy.
-            let products = (0..MIDDLE).map(|m| f64::from(self.second(o, m, k)) * f64::from(first[m]));
-            products.sum::<f64>() as f32
+            self.folded(o, i, (z * 3 + y) * 3 + x)
         })
+    }
+
+    /// `relu(norm(conv2(conv1(x))))` on a GPU; the input has one channel, the constant one being made there.
+    ///
+    /// # Errors
+    /// Those of [`cuda::Convolution::new`].
+    pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<cuda::Convolution> {
+        let plan = cuda::Plan {
+            file: "first_conv",
+            kernel: match precision {
+                Precision::F32 => "first_conv_f32",
+                Precision::F16 => "first_conv_f16",
+            },
+            tile: [4, 4, 16],
+            threads: 256,
+            doubles: false,
+        };
+        // The sums are f32 whatever the precision, and so are the weights.
+        let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
+        let packed = window.pack(Precision::F32, |[z, y, x], i, o| self.folded(o, i, (z * 3 + y) * 3 + x));
+        cuda::Convolution::new(gpu, plan, &packed, None, &cuda::with_bias(norm, self.bias2))
+    }
+
+    /// Channel `i` to channel `o` at position `k`, in f64, so that folding costs no accuracy.
+    fn folded(&self, o: usize, i: usize, k: usize) -> f32 {
+        let first = if i == 0 { self.weight1 } else { self.bias1 };
+        let products = (0..MIDDLE).map(|m| f64::from(self.second(o, m, k)) * f64::from(first[m]));
+        products.sum::<f64>() as f32
     }
 
     /// Gradients from `dy`, the gradient to the output of conv2.

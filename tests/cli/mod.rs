@@ -1,4 +1,4 @@
 //! The real program, run in a temporary folder.
 mod bad_input;
 mod commands;
-mod sandbox;
+pub mod sandbox;

@@ -11,6 +11,7 @@ use super::cell_options::CellOptions;
 use super::progress::Progress;
 use super::report::{self, Report};
 use crate::device::choice::Choice;
+use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
@@ -30,9 +31,12 @@ pub struct Args {
     /// A model file in place of the built-in one: safetensors, or a PyTorch checkpoint of the authors'.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Where to compute: auto, cpu, cuda or cuda:NUMBER.
+    /// Where the network runs: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
+    /// How a GPU keeps weights and activations: f16 on tensor cores, or f32 as the CPU, for the CPU's probabilities.
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Run the network in four axis orders; a voxel is background where any of them says so, else membrane where any
     /// does.
     #[arg(long)]
@@ -71,9 +75,9 @@ pub struct Args {
 const PROBABILITIES: [&str; 3] = ["background", "membrane", "foreground"];
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    args.device.check()?;
+    let device = args.device.open(args.precision)?;
     let jobs = plan::jobs(&args.inputs, &args.output)?;
-    let options = args.options()?;
+    let options = args.options(device)?;
     let model = args.model.as_deref().map_or_else(Model::embedded, Model::load)?;
     let mut status = ExitCode::SUCCESS;
     for job in &jobs {
@@ -103,8 +107,9 @@ fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -
 }
 
 impl Args {
-    fn options(&self) -> Result<pipeline::Options> {
+    fn options(&self, device: Device) -> Result<pipeline::Options> {
         Ok(pipeline::Options {
+            device,
             normalization: self.normalize,
             transposes: self.tta,
             scale: self.scale,

@@ -1,0 +1,135 @@
+// The last convolution: 3x3x3, padding 1, 32 channels to the logits of three classes, `[z][y][x][class]` in f32.
+//
+// `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`. In f32, weights packed `[z][y][x][c][i]`, a block of threads
+// computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
+// distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
+// memory too, to be written in whole sectors. In f16 the classes are the first columns of a matrix of 8.
+#include "common/grid.cuh"
+#include "common/mma_tile.cuh"
+
+namespace {
+
+constexpr int Cin = 32, Classes = 3, Chunk = 8, Threads = 128;
+constexpr int TileZ = 4, TileY = 8, TileX = 16, Run = 4;
+constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
+constexpr int Pitch = InX * Chunk + 4;
+
+struct Shared {
+    float4 weights[27 * Classes * Chunk / 4];
+    union {
+        float voxels[InZ * InY * Pitch];
+        float logits[TileZ * TileY * TileX * Classes];
+    };
+};
+
+__device__ void load(Shared& shared, const Convolution<float>& conv, Shape origin, int channel) {
+    constexpr int Groups = Chunk / 4;
+    for (int i = threadIdx.x; i < 27 * Classes * Groups; i += Threads) {
+        const float* found = conv.weights + i / Groups * Cin + channel + i % Groups * 4;
+        shared.weights[i] = __ldg(reinterpret_cast<const float4*>(found));
+    }
+    for (int i = threadIdx.x; i < InZ * InY * InX * Groups; i += Threads) {
+        const int group = i % Groups, x = i / Groups % InX, row = i / (Groups * InX);
+        const Shape at = {origin.z - 1 + row / InY, origin.y - 1 + row % InY, origin.x - 1 + x};
+        float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (inside(conv.in, at)) {
+            value = *reinterpret_cast<const float4*>(conv.input + voxel(conv.in, at) * Cin + channel + 4 * group);
+        }
+        *reinterpret_cast<float4*>(shared.voxels + row * Pitch + x * Chunk + 4 * group) = value;
+    }
+}
+
+__device__ __forceinline__ float add(float sum, float4 value, float4 weight) {
+    sum = fmaf(value.x, weight.x, sum);
+    sum = fmaf(value.y, weight.y, sum);
+    sum = fmaf(value.z, weight.z, sum);
+    return fmaf(value.w, weight.w, sum);
+}
+
+// Adds the products of the chunk for the thread's 4 voxels from `first` on.
+__device__ void accumulate(const Shared& shared, Shape first, float (&sum)[Run][Classes]) {
+#pragma unroll 1
+    for (int zy = 0; zy < 9; zy++) {
+        const float* row = shared.voxels + ((first.z + zy / 3) * InY + first.y + zy % 3) * Pitch + first.x * Chunk;
+#pragma unroll
+        for (int group = 0; group < Chunk / 4; group++) {
+            float4 value[Run + 2];
+#pragma unroll
+            for (int x = 0; x < Run + 2; x++) {
+                value[x] = *reinterpret_cast<const float4*>(row + x * Chunk + 4 * group);
+            }
+#pragma unroll
+            for (int i = 0; i < 3 * Classes; i++) {
+                const float4 weight = shared.weights[(zy * 3 * Classes + i) * (Chunk / 4) + group];
+#pragma unroll
+                for (int v = 0; v < Run; v++) {
+                    sum[v][i % Classes] = add(sum[v][i % Classes], value[v + i / Classes], weight);
+                }
+            }
+        }
+    }
+}
+
+// From shared memory to the volume, along rows.
+__device__ void store(const Shared& shared, const Convolution<float>& conv, Shape origin) {
+    constexpr int Row = TileX * Classes;
+    for (int i = threadIdx.x; i < TileZ * TileY * Row; i += Threads) {
+        const int row = i / Row, in_row = i % Row;
+        const Shape at = {origin.z + row / TileY, origin.y + row % TileY, origin.x + in_row / Classes};
+        if (inside(conv.out, at)) {
+            static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + in_row % Classes] = shared.logits[i];
+        }
+    }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution<float> conv) {
+    __shared__ Shared shared;
+    const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
+                          static_cast<int>(blockIdx.x) * TileX};
+    const int run = threadIdx.x / 8;
+    const Shape first = {run / 4, static_cast<int>(threadIdx.x % 8), run % 4 * Run};
+    float sum[Run][Classes] = {};
+#pragma unroll 1
+    for (int channel = 0; channel < Cin; channel += Chunk) {
+        __syncthreads();
+        load(shared, conv, origin, channel);
+        __syncthreads();
+        accumulate(shared, first, sum);
+    }
+    __syncthreads();
+    float* logits = shared.logits + ((first.z * TileY + first.y) * TileX + first.x) * Classes;
+#pragma unroll
+    for (int i = 0; i < Run * Classes; i++) {
+        logits[i] = sum[i / Classes][i % Classes] + __ldg(conv.epilogue + i % Classes);
+    }
+    __syncthreads();
+    store(shared, conv, origin);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) class_conv_f16(Convolution<__half> conv) {
+    using Tile = MmaTile<3, 1, Cin, 8, 32, 4, 8>;
+    __shared__ Tile::Shared shared;
+    Tile tile;
+    const Shape origin = {static_cast<int>(blockIdx.z) * 4, static_cast<int>(blockIdx.y) * 8,
+                          static_cast<int>(blockIdx.x) * 8};
+    tile.run(shared, conv.input, conv.weights, conv.in, {origin.z - 1, origin.y - 1, origin.x - 1}, Same());
+    // Lane 4r holds the first two classes of voxel r of a row, lane 4r + 1 the third: 24 lanes take one logit each.
+    const int lane = threadIdx.x % 32, in_row = lane / Classes, which = lane % Classes;
+    const int source = 4 * (in_row % 8) + which / 2;
+#pragma unroll
+    for (int m = 0; m < Tile::Matrices; m++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const float even = __shfl_sync(~0u, tile.sum[m][0][2 * half], source);
+            const float odd = __shfl_sync(~0u, tile.sum[m][0][2 * half + 1], source);
+            const Shape first = Tile::row(m);
+            const Shape at = {origin.z + first.z, origin.y + first.y + half, origin.x + in_row};
+            if (in_row < 8 && inside(conv.out, at)) {
+                const float logit = (which == 1 ? odd : even) + __ldg(conv.epilogue + which);
+                static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + which] = logit;
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+// The instructions of tensor cores, and what brings their operands: in the form of compute capability 7.5 or 8.0.
+#pragma once
+#include <cuda_fp16.h>
+
+__device__ __forceinline__ unsigned shared_address(const void* pointer) {
+    return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
+}
+
+// A 16x16 matrix of f16 as mma wants its first operand; each lane names one of the 32 half rows.
+__device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half_row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(half_row))
+                 : "memory");
+}
+
+// `sum += a b`: 16x16 times 16x8. At 7.5 two products of 8 channels each.
+__device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(b0));
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[2]), "r"(a[3]), "r"(b1));
+#endif
+}
+
+// Brings Units times 16 bytes to shared memory while the block computes: asynchronous copies, at 7.5 through
+// registers. After `end` and a barrier they are there for all.
+template <int Units, int Threads>
+struct Fetch {
+    static constexpr int Each = (Units + Threads - 1) / Threads;
+#if __CUDA_ARCH__ >= 800
+    __device__ __forceinline__ void begin(uint4* to, const uint4* from) {
+#pragma unroll
+        for (int i = 0; i < Each; i++) {
+            const int at = i * Threads + threadIdx.x;
+            if (Units % Threads == 0 || at < Units) {
+                asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to + at)), "l"(from + at)
+                             : "memory");
+            }
+        }
+        asm volatile("cp.async.commit_group;" ::: "memory");
+    }
+
+    __device__ __forceinline__ void end(uint4*) { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+#else
+    uint4 held[Each];
+
+    __device__ __forceinline__ void begin(uint4*, const uint4* from) {
+#pragma unroll
+        for (int i = 0; i < Each; i++) {
+            const int at = i * Threads + threadIdx.x;
+            if (Units % Threads == 0 || at < Units) {
+                held[i] = __ldg(from + at);
+            }
+        }
+    }
+
+    __device__ __forceinline__ void end(uint4* to) {
+#pragma unroll
+        for (int i = 0; i < Each; i++) {
+            const int at = i * Threads + threadIdx.x;
+            if (Units % Threads == 0 || at < Units) {
+                to[at] = held[i];
+            }
+        }
+    }
+#endif
+};

@@ -1,0 +1,162 @@
+// Sums over windows on tensor cores: f16 values, f32 sums, for a tile of output voxels and all output channels.
+//
+// A block of 8 warps holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps:
+// a row of a matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a
+// stage; while one is used the next one is fetched. Weights are packed as the lanes of mma want them
+// (src/device/cuda/packing.rs), their channels permuted so that a lane ends up with 8 neighbouring ones.
+// The sums of a voxel are made in one order (chunk, tap, channels), wherever the tile lies.
+#pragma once
+#include "grid.cuh"
+#include "mma.cuh"
+
+template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
+struct MmaTile {
+    static constexpr int TileX = 8, Threads = 256, Warps = Threads / 32;
+    static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
+    static constexpr int Columns = Cout / 8;                    // of 8 channels
+    static constexpr int Positions = Taps * Taps * Taps;
+    static constexpr int InZ = (TileZ - 1) * Stride + Taps;
+    static constexpr int InY = (TileY - 1) * Stride + Taps;
+    static constexpr int InX = (TileX - 1) * Stride + Taps;
+    static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
+    static constexpr int StageUnits = Chunk * Cout / 8;  // of 16 bytes
+
+    struct Shared {
+        uint4 voxels[InZ * InY * InX * Units];
+        uint4 weights[2][StageUnits];
+    };
+
+    float sum[Matrices][Columns][4];
+
+    // The first of the two rows of voxels of matrix m.
+    static __device__ Shape row(int m) {
+        const int number = 2 * (threadIdx.x / 32 * Matrices + m);
+        return {number / TileY, number % TileY, 0};
+    }
+
+    // Where a voxel of a row lies: at stride 2 those of one parity side by side, so that 8 outputs read 8 neighbours.
+    static __device__ __forceinline__ int slot(int x) {
+        return Stride == 1 ? x : x % 2 * ((InX + 1) / 2) + x / 2;
+    }
+
+    // Where 16 bytes of a voxel lie: permuted, so that those of 8 neighbouring voxels are in different banks.
+    static __device__ __forceinline__ int place(int voxel, int unit) {
+        return voxel * Units + (unit ^ (voxel / (8 / Units) % Units));
+    }
+
+    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`.
+    template <class Prologue>
+    static __device__ void load(Shared& shared, const __half* input, Shape extent, Shape origin, int channel,
+                                Prologue prologue) {
+#pragma unroll 4
+        for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
+            const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
+            uint4 value = make_uint4(0, 0, 0, 0);
+            if (inside(extent, at)) {
+                const int first = channel + 8 * unit;
+                value = prologue(*reinterpret_cast<const uint4*>(input + voxel(extent, at) * Cin + first), first);
+            }
+            shared.voxels[place(row * InX + slot(x), unit)] = value;
+        }
+    }
+
+    // Adds the products of one tap.
+    __device__ __forceinline__ void accumulate(const Shared& shared, int tap, const uint4* weights) {
+        const int lane = threadIdx.x % 32;
+        const int z = tap / (Taps * Taps), y = tap / Taps % Taps, x = tap % Taps;
+        // Lanes 0 to 7 and 8 to 15 name the two rows of voxels, lanes 16 and up the same rows' next 8 channels.
+        const int in_row = (z * InY + y + lane / 8 % 2 * Stride) * InX + slot(lane % 8 * Stride + x);
+#pragma unroll
+        for (int step = 0; step < Chunk / 16; step++) {
+            unsigned voxels[Matrices][4];
+#pragma unroll
+            for (int m = 0; m < Matrices; m++) {
+                const Shape first = row(m);
+                const int at = (first.z * InY + first.y) * Stride * InX + in_row;
+                load_matrix(voxels[m], &shared.voxels[place(at, 2 * step + lane / 16)]);
+            }
+            multiply_all(voxels, weights + step * Cout * 2, lane);
+        }
+    }
+
+    // 16 input channels; a lane's weights are 16 bytes for two columns, or 8 for a single one.
+    __device__ __forceinline__ void multiply_all(const unsigned (&voxels)[Matrices][4], const uint4* weights, int lane) {
+        if constexpr (Columns == 1) {
+            const uint2 w = reinterpret_cast<const uint2*>(weights)[lane];
+#pragma unroll
+            for (int m = 0; m < Matrices; m++) {
+                multiply(sum[m][0], voxels[m], w.x, w.y);
+            }
+        } else {
+#pragma unroll
+            for (int pair = 0; pair < Columns / 2; pair++) {
+                const uint4 w = weights[pair * 32 + lane];
+#pragma unroll
+                for (int m = 0; m < Matrices; m++) {
+                    multiply(sum[m][2 * pair], voxels[m], w.x, w.y);
+                    multiply(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
+                }
+            }
+        }
+    }
+
+    // All input channels, chunk by chunk.
+    template <class Prologue>
+    __device__ void run(Shared& shared, const __half* input, const __half* packed, Shape extent, Shape origin,
+                        Prologue prologue) {
+        const uint4* weights = reinterpret_cast<const uint4*>(packed);
+        constexpr int Stages = Cin / Chunk * Positions;
+        clear();
+        Fetch<StageUnits, Threads> fetch;
+        fetch.begin(shared.weights[0], weights);
+        fetch.end(shared.weights[0]);
+#pragma unroll 1
+        for (int stage = 0; stage < Stages; stage++) {
+            if (stage % Positions == 0) {
+                __syncthreads();
+                load(shared, input, extent, origin, stage / Positions * Chunk, prologue);
+            }
+            // What was fetched and loaded is there for all, and nobody uses the stage before any more.
+            __syncthreads();
+            uint4* next = shared.weights[(stage + 1) % 2];
+            if (stage + 1 < Stages) {
+                fetch.begin(next, weights + (stage + 1) * StageUnits);
+            }
+            accumulate(shared, stage % Positions, shared.weights[stage % 2]);
+            if (stage + 1 < Stages) {
+                fetch.end(next);
+            }
+        }
+    }
+
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int i = 0; i < Matrices * Columns * 4; i++) {
+            sum[i / (Columns * 4)][i / 4 % Columns][i % 4] = 0.0f;
+        }
+    }
+
+    // Calls `visit(voxel of the tile, first channel, 8 sums)` for all that the lane holds.
+    template <class Visit>
+    __device__ __forceinline__ void each(Visit visit) const {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int m = 0; m < Matrices; m++) {
+            const Shape first = row(m);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const Shape at = {first.z, first.y + half, lane / 4};
+#pragma unroll
+                for (int quad = 0; quad < Columns / 4; quad++) {
+                    float values[8];
+#pragma unroll
+                    for (int i = 0; i < 8; i++) {
+                        values[i] = sum[m][4 * quad + i / 2][2 * half + i % 2];
+                    }
+                    visit(at, 32 * quad + lane % 4 * 8, values);
+                }
+            }
+        }
+    }
+};

@@ -1,0 +1,92 @@
+// Transposed convolution 4x4x4, stride 2, padding 1, cropped to the extent of its skip connection.
+//
+// `out[2j + p][c] = skip + relu(scale * sum + shift)`, `sum = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`: each of the
+// eight parities p is a 2x2x2 convolution of its own weights; p and t are z, y, x. The layer's bias is part of the
+// shift. The parity is the fastest part of the grid, so that the eight tiles over one stretch of input run together; voxels
+// that the crop drops are never written. `skip` and `output` may be the same. In f32 with fused multiply-adds, weights
+// packed `[p][t][i][c]`; in f16 on tensor cores.
+#include "common/fma_tile.cuh"
+#include "common/half8.cuh"
+#include "common/mma_tile.cuh"
+
+namespace {
+
+constexpr int Cin = 64, TileZ = 4, TileX = 8;
+
+// What one block computes: one parity over a tile of input voxels.
+template <int TileY>
+struct Part {
+    int number;
+    Shape parity, origin;
+
+    __device__ Part() {
+        number = blockIdx.x % 8;
+        parity = {number / 4, number / 2 % 2, number % 2};
+        origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
+                  static_cast<int>(blockIdx.x / 8) * TileX};
+    }
+
+    // The first input voxel that the tile looks at.
+    __device__ Shape input() const {
+        return {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1};
+    }
+
+    // The output voxel of a voxel of the tile.
+    __device__ Shape output(Shape at) const {
+        return {2 * (origin.z + at.z) + parity.z, 2 * (origin.y + at.y) + parity.y, 2 * (origin.x + at.x) + parity.x};
+    }
+};
+
+template <int Cout, int TileY>
+__device__ void double_grid(const Convolution<float>& conv) {
+    FmaTile<2, 1, Cin, Cout, 16, TileZ, TileY> tile;
+    const Part<TileY> part;
+    float4 sum[8];
+    tile.run(conv.input, conv.weights + part.number * 8 * Cin * Cout, conv.in, part.input(), Same(), sum);
+#pragma unroll
+    for (int v = 0; v < tile.TileX; v++) {
+        const Shape at = part.output({tile.z, tile.y, v});
+        if (inside(conv.out, at)) {
+            const long long place = voxel(conv.out, at) * Cout + 4 * tile.lane;
+            const float4 skip = *reinterpret_cast<const float4*>(conv.skip + place);
+            const float4 value = skip + relu_affine(sum[v], conv.epilogue, Cout, 4 * tile.lane);
+            *reinterpret_cast<float4*>(static_cast<float*>(conv.output) + place) = value;
+        }
+    }
+}
+
+template <int Cout, int TileY>
+__device__ void double_grid(const Convolution<__half>& conv) {
+    using Tile = MmaTile<2, 1, Cin, Cout, 32, TileZ, TileY>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const Part<TileY> part;
+    tile.run(shared, conv.input, conv.weights + part.number * 8 * Cin * Cout, conv.in, part.input(), Same());
+    tile.each([&](Shape in_tile, int channel, float (&values)[8]) {
+        const Shape at = part.output(in_tile);
+        if (inside(conv.out, at)) {
+            const long long place = voxel(conv.out, at) * Cout + channel;
+            relu_affine(values, conv.epilogue, Cout, channel);
+            add(values, *reinterpret_cast<const uint4*>(conv.skip + place));
+            *reinterpret_cast<uint4*>(static_cast<__half*>(conv.output) + place) = to_halves(values);
+        }
+    });
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_64_f32(Convolution<float> conv) {
+    double_grid<64, 4>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f32(Convolution<float> conv) {
+    double_grid<32, 8>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_64_f16(Convolution<__half> conv) {
+    double_grid<64, 8>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f16(Convolution<__half> conv) {
+    double_grid<32, 8>(conv);
+}

@@ -1,0 +1,158 @@
+//! What all convolutions of `kernels/` are launched with: one structure of arguments, and one tile of the output for a block
+//! of threads.
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use cudarc::driver::DeviceRepr;
+
+use super::Gpu;
+use super::kernels::{Kernel, Launch};
+use super::memory::Buffer;
+use crate::error::Result;
+use crate::ops::batch_norm::Affine;
+use crate::volume::Shape;
+
+/// One volume on a GPU: `[z][y][x][channel]`.
+#[derive(Debug)]
+pub struct Grid {
+    /// Extent.
+    pub shape: Shape,
+    /// Channels a voxel.
+    pub channels: usize,
+    buffer: Buffer,
+}
+
+impl Grid {
+    /// A volume whose values of `size` bytes a kernel is going to write.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it.
+    pub fn new(gpu: &Arc<Gpu>, shape: Shape, channels: usize, size: usize) -> Result<Self> {
+        let values = shape.iter().product::<usize>() * channels;
+        Ok(Grid { shape, channels, buffer: gpu.buffer(values * size)? })
+    }
+
+    /// A volume with `values`, `[z][y][x][channel]`.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it, or the copy fails.
+    pub fn upload<T: Pod>(gpu: &Arc<Gpu>, shape: Shape, values: &[T]) -> Result<Self> {
+        let channels = values.len() / shape.iter().product::<usize>().max(1);
+        Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
+    }
+
+    /// The values, `[z][y][x][channel]`.
+    ///
+    /// # Errors
+    /// Where the copy or a kernel before it failed.
+    pub fn download<T: Pod>(&self, gpu: &Gpu) -> Result<Vec<T>> {
+        let mut values = vec![T::zeroed(); self.shape.iter().product::<usize>() * self.channels];
+        gpu.download(&self.buffer, &mut values)?;
+        Ok(values)
+    }
+}
+
+/// `Convolution` of kernels/common/grid.cuh.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Arguments {
+    input: u64,
+    weights: u64,
+    prologue: u64,
+    epilogue: u64,
+    skip: u64,
+    output: u64,
+    input_shape: [i32; 3],
+    output_shape: [i32; 3],
+}
+
+// SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
+unsafe impl DeviceRepr for Arguments {}
+
+/// A kernel with the tile of voxels that one of its blocks of threads computes.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// The file, without its ending.
+    pub file: &'static str,
+    /// The kernel in it.
+    pub kernel: &'static str,
+    /// Voxels of the tile.
+    pub tile: Shape,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Whether the tile is one of the input's voxels, and eight blocks compute the eight parities of the output over it.
+    pub doubles: bool,
+}
+
+/// A convolution, ready to run on a GPU.
+#[derive(Clone)]
+pub struct Convolution {
+    gpu: Arc<Gpu>,
+    kernel: Kernel,
+    plan: Plan,
+    weights: Arc<Buffer>,
+    prologue: Option<Arc<Buffer>>,
+    epilogue: Arc<Buffer>,
+}
+
+impl Convolution {
+    /// `weights` as the kernel reads them ([`packing`](super::packing)); `epilogue` is the bias of each channel, or their scales and then their
+    /// shifts; `prologue` the same for the input.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for them, or the driver does not take the kernel.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        weights: &[u8],
+        prologue: Option<&Affine>,
+        epilogue: &[f32],
+    ) -> Result<Self> {
+        let shared = |values: &[f32]| gpu.upload(values).map(Arc::new);
+        Ok(Convolution {
+            gpu: gpu.clone(),
+            kernel: gpu.kernel(plan.file, plan.kernel)?,
+            plan,
+            weights: Arc::new(gpu.upload(weights)?),
+            prologue: prologue.map(|affine| shared(&flat(affine))).transpose()?,
+            epilogue: shared(epilogue)?,
+        })
+    }
+
+    /// Computes all of `output`, from `input` and, where the kernel adds one, from `skip`, which may be the output itself.
+    ///
+    /// # Errors
+    /// Where the driver refuses the launch.
+    pub fn run(&self, input: &Grid, skip: Option<&Grid>, output: &Grid) -> Result<()> {
+        let extents = |grid: &Grid| grid.shape.map(|extent| extent as i32);
+        let arguments = Arguments {
+            input: input.buffer.address(),
+            weights: self.weights.address(),
+            prologue: self.prologue.as_ref().map_or(0, |buffer| buffer.address()),
+            epilogue: self.epilogue.address(),
+            skip: skip.map_or(0, |grid| grid.buffer.address()),
+            output: output.buffer.address(),
+            input_shape: extents(input),
+            output_shape: extents(output),
+        };
+        let Plan { tile, threads, doubles, .. } = self.plan;
+        let over = if doubles { input.shape } else { output.shape };
+        let [z, y, x] = [0, 1, 2].map(|axis| over[axis].div_ceil(tile[axis]) as u32);
+        let grid = [if doubles { 8 * x } else { x }, y, z];
+        // SAFETY: the arguments are those of all convolutions, and the grids have the extents that they state.
+        unsafe { self.gpu.launch(&self.kernel, Launch { grid, threads }, &arguments) }
+    }
+}
+
+/// Scales, then shifts.
+pub fn flat(affine: &Affine) -> Vec<f32> {
+    [&affine.scale[..], &affine.shift[..]].concat()
+}
+
+/// `flat(affine)` with the bias of the convolution before it in the shift.
+pub fn with_bias(affine: &Affine, bias: &[f32]) -> Vec<f32> {
+    let shifted = affine.shift.iter().zip(&affine.scale).zip(bias);
+    let shifted = shifted
+        .map(|((shift, scale), bias)| (f64::from(*shift) + f64::from(*scale) * f64::from(*bias)) as f32);
+    affine.scale.iter().copied().chain(shifted).collect()
+}

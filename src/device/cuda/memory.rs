@@ -1,0 +1,129 @@
+//! Device memory. What is let go waits in a pool for the next one who needs as much, so that block after block of a volume
+//! runs without an allocation. All work is on one stream: memory may be let go and taken again while a kernel that was
+//! launched before still uses it.
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+
+use bytemuck::Pod;
+use cudarc::driver::{CudaSlice, DevicePtr, DriverError, sys};
+
+use super::Gpu;
+use crate::error::Result;
+
+/// Memory that waits for its next use.
+#[derive(Default)]
+pub(super) struct Pool {
+    free: Vec<CudaSlice<u8>>,
+}
+
+impl Pool {
+    /// The smallest piece that is large enough, unless most of it would lie idle.
+    fn take(&mut self, bytes: usize) -> Option<CudaSlice<u8>> {
+        let fits = |len: usize| bytes <= len && len <= 2 * bytes;
+        let pieces = self.free.iter().enumerate().filter(|(_, piece)| fits(piece.len()));
+        let (i, _) = pieces.min_by_key(|(_, piece)| piece.len())?;
+        Some(self.free.swap_remove(i))
+    }
+}
+
+/// `len` values on a GPU, not initialised.
+pub struct Buffer {
+    gpu: Arc<Gpu>,
+    /// `None` while it is dropped.
+    memory: Option<CudaSlice<u8>>,
+}
+
+impl Gpu {
+    /// Memory of at least `bytes` bytes.
+    ///
+    /// # Errors
+    /// Where the GPU has not so much left.
+    pub fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = match pool.take(bytes.max(1)) {
+            Some(memory) => memory,
+            None => self.allocate(&mut pool, bytes.max(1)).map_err(|error| {
+                self.failed(&format!("taking {:.1} MB of memory", bytes as f64 / 1e6), error)
+            })?,
+        };
+        Ok(Buffer { gpu: self.clone(), memory: Some(memory) })
+    }
+
+    /// Gives the pool back to the driver where the memory does not suffice otherwise.
+    fn allocate(&self, pool: &mut Pool, bytes: usize) -> Result<CudaSlice<u8>, DriverError> {
+        // SAFETY: kernels write all of a buffer before they read it; the emulated driver checks that.
+        match unsafe { self.stream.alloc(bytes) } {
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) if !pool.free.is_empty() => {
+                pool.free.clear();
+                self.stream.synchronize()?;
+                // SAFETY: as above.
+                unsafe { self.stream.alloc(bytes) }
+            }
+            result => result,
+        }
+    }
+
+    /// Device memory that holds `values`.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it or the copy fails.
+    pub fn upload<T: Pod>(self: &Arc<Self>, values: &[T]) -> Result<Buffer> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let mut buffer = self.buffer(bytes.len())?;
+        if let Some(memory) = &mut buffer.memory {
+            self.stream
+                .memcpy_htod(bytes, &mut memory.slice_mut(..bytes.len()))
+                .map_err(|error| self.failed(&format!("sending {} bytes", bytes.len()), error))?;
+        }
+        Ok(buffer)
+    }
+
+    /// Waits for the GPU and copies the first values of `buffer` to `values`.
+    ///
+    /// # Errors
+    /// Where the copy or anything launched before failed.
+    ///
+    /// # Panics
+    /// Where the buffer is smaller than `values`.
+    pub fn download<T: Pod>(&self, buffer: &Buffer, values: &mut [T]) -> Result<()> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        if let Some(memory) = &buffer.memory {
+            let length = bytes.len();
+            self.stream
+                .memcpy_dtoh(&memory.slice(..length), bytes)
+                .map_err(|error| self.failed(&format!("fetching {length} bytes"), error))?;
+        }
+        self.wait()
+    }
+
+    /// Bytes of device memory that can be had, those that wait in the pool included.
+    ///
+    /// # Errors
+    /// Where the driver does not say.
+    pub fn free_memory(&self) -> Result<u64> {
+        let (free, _) = self.context.mem_get_info().map_err(|e| self.failed("asking for free memory", e))?;
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((free + pool.free.iter().map(CudaSlice::len).sum::<usize>()) as u64)
+    }
+}
+
+impl Buffer {
+    /// Where it lies on the device.
+    pub fn address(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.device_ptr(&self.gpu.stream).0)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.gpu.pool.lock().unwrap_or_else(PoisonError::into_inner).free.push(memory);
+        }
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} bytes on {}", self.memory.as_ref().map_or(0, CudaSlice::len), self.gpu)
+    }
+}

@@ -1,0 +1,63 @@
+//! The network at inference, on whichever device there is.
+use ndarray::ArrayView3;
+
+use super::cuda::{self, CudaNetwork};
+use super::inference::{self, Network};
+use crate::device::Device;
+use crate::error::Result;
+use crate::memory;
+use crate::ops::class_conv::CLASSES;
+use crate::weights::Weights;
+
+/// A network that is ready to run on its device.
+#[derive(Clone)]
+pub enum Engine {
+    /// On the CPU.
+    Cpu(Network),
+    /// On a GPU.
+    Cuda(CudaNetwork),
+}
+
+impl Engine {
+    /// Makes the network ready.
+    ///
+    /// # Errors
+    /// Where a GPU has no memory for the weights, or its driver does not take the kernels.
+    pub fn new(device: &Device, weights: &Weights) -> Result<Self> {
+        Ok(match device {
+            Device::Cpu => Engine::Cpu(Network::new(weights)),
+            Device::Cuda { gpu, precision } => Engine::Cuda(CudaNetwork::new(gpu, *precision, weights)?),
+        })
+    }
+
+    /// The logits of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as `[y][x][class]`.
+    ///
+    /// # Errors
+    /// Where a GPU has too little memory or fails.
+    pub fn logits(
+        &self,
+        block: ArrayView3<f32>,
+        sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
+    ) -> Result<()> {
+        match self {
+            Engine::Cpu(network) => {
+                network.logits(block, sink);
+                Ok(())
+            }
+            Engine::Cuda(network) => network.logits(block, sink),
+        }
+    }
+}
+
+/// The bytes that a network may take on the device, and how many it takes for each voxel that it reads. On the CPU
+/// it may take half of the free memory: the results need the other half.
+///
+/// # Errors
+/// Where the driver of a GPU does not say how much memory is free.
+pub fn memory(device: &Device) -> Result<(u64, u64)> {
+    const UNKNOWN: u64 = 4 << 30;
+    Ok(match device {
+        Device::Cpu => (memory::available().unwrap_or(UNKNOWN) / 2, inference::BYTES_PER_VOXEL),
+        Device::Cuda { gpu, precision } => (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision)),
+    })
+}

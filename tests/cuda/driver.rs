@@ -1,0 +1,63 @@
+//! Processes that find the emulated driver (`tests/cuda-emulator`): the library path must be set before a process starts,
+//! so a test starts itself again with it. A machine's real driver is never used.
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use tascan::device::cuda::{Gpu, kernels};
+
+/// Says so in the process that has the emulated driver.
+const INSIDE: &str = "TASCAN_TEST_INSIDE";
+/// The exit code of a process in which the emulated driver found a fault.
+const FAULT: i32 = 86;
+
+/// Compute capabilities that the kernels are compiled for.
+pub const CAPABILITIES: [&str; 2] = ["7.5", "8.0"];
+
+/// Where cargo puts the emulated driver, beside the tests.
+fn libraries() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let folder = here.parent().unwrap().to_owned();
+    assert!(folder.join("libcuda.so").exists(), "no libcuda.so in {}", folder.display());
+    folder
+}
+
+/// The command, about to run with the emulated driver as a GPU of this capability.
+pub fn with_emulator(mut command: Command, capability: &str) -> Command {
+    command.env("LD_LIBRARY_PATH", libraries());
+    command.env("CUDA_EMULATOR_CC", capability);
+    command.env("CUDA_EMULATOR_EXIT_CODE", FAULT.to_string());
+    command
+}
+
+/// Whether there is something to test; says so where there is not.
+pub fn are_kernels_built() -> bool {
+    if !kernels::are_built() {
+        println!("skipped: the build has no CUDA kernels; scripts/get-nvcc gets their compiler");
+    }
+    kernels::are_built()
+}
+
+/// Runs `work` on the emulated GPU, for each capability in a process of its own; no check of the emulator may object.
+/// `test` is the path of the calling test.
+#[track_caller]
+pub fn emulated(test: &str, work: impl FnOnce(&Arc<Gpu>)) {
+    if std::env::var_os(INSIDE).is_some() {
+        let gpu = Gpu::open(0).unwrap();
+        assert!(gpu.is_emulated());
+        work(&gpu);
+        return;
+    }
+    if !are_kernels_built() {
+        return;
+    }
+    for capability in CAPABILITIES {
+        let mut command = with_emulator(Command::new(std::env::current_exe().unwrap()), capability);
+        let output = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+        let said =
+            [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(output.status.success(), "capability {capability}: {}\n{said}", output.status);
+        assert!(said.contains("1 passed"), "{test} is no test:\n{said}");
+        println!("{said}");
+    }
+}

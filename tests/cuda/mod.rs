@@ -1,0 +1,4 @@
+//! The kernels that ship, run by the emulated driver, against the CPU.
+mod driver;
+mod network;
+mod segment;
