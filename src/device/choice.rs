@@ -47,8 +47,8 @@ impl fmt::Display for Choice {
 }
 
 impl Choice {
-    /// Makes the device ready; a GPU computes in `precision`. `auto` is the first GPU that can be used, or else the CPU; an emulated GPU, which computes on
-    /// the CPU, is used only where it is asked for.
+    /// Makes the device ready; a GPU computes in `precision`. `auto` is the first GPU that can be used, or else the CPU;
+    /// an emulated GPU, which computes on the CPU, is used only where it is asked for.
     ///
     /// # Errors
     /// Where a GPU is asked for by its number and cannot be used, with the reason.

@@ -3,6 +3,7 @@
 //! net(x transposed) transposed back equals the network with transposed kernels, applied to x: the volume is
 //! never transposed.
 use super::layout;
+use crate::ops::blocks::{coordinates, linear};
 use crate::weights::Weights;
 
 /// The four axis orders of the authors' `segment_super_vox_3_channel`.
@@ -26,11 +27,10 @@ pub fn transposed(weights: &Weights, order: [usize; 3]) -> Weights {
 /// Axis a of the transposed volume is axis `order[a]` of the volume, so the kernel's axis a acts along it.
 fn transpose_kernel(from: &[f32], to: &mut [f32], size: usize, order: [usize; 3]) {
     for (i, value) in from.iter().enumerate() {
-        let at = [i / (size * size), i / size % size, i % size];
         let mut turned = [0; 3];
-        for (axis, position) in order.into_iter().zip(at) {
+        for (axis, position) in order.into_iter().zip(coordinates(i, [size; 3])) {
             turned[axis] = position;
         }
-        to[(turned[0] * size + turned[1]) * size + turned[2]] = *value;
+        to[linear(turned, [size; 3])] = *value;
     }
 }

@@ -46,16 +46,13 @@ impl Grid {
 
     /// First voxel of block `number`.
     pub fn origin(&self, number: usize) -> Shape {
-        let [_, ny, nx] = self.counts();
-        let place = [number / (ny * nx), number / nx % ny, number % nx];
+        let place = coordinates(number, self.counts());
         [0, 1, 2].map(|axis| place[axis] * self.block[axis])
     }
 
     /// Number of the block that holds a voxel.
     pub fn block_of(&self, voxel: Shape) -> usize {
-        let [_, ny, nx] = self.counts();
-        let [z, y, x] = [0, 1, 2].map(|axis| voxel[axis] / self.block[axis]);
-        (z * ny + y) * nx + x
+        linear([0, 1, 2].map(|axis| voxel[axis] / self.block[axis]), self.counts())
     }
 
     /// All blocks of a volume of this grid's shape, in the order of their numbers.

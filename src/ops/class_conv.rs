@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::activations::Activations;
+use super::blocks::coordinates;
 use super::correlation::{Correlation, weight_gradient};
 use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
@@ -109,7 +110,7 @@ pub fn backward_weights(x: &Activations, dy: &Activations, dw: &mut [f32]) {
     let found = weight_gradient(dy, [SIZE, 1], x);
     for (at, line) in found.chunks_exact(CIN).enumerate() {
         let (k, class) = (at / CLASSES, at % CLASSES);
-        let mirrored = [k / (SIZE * SIZE), k / SIZE % SIZE, k % SIZE].map(|k| SIZE - 1 - k);
+        let mirrored = coordinates(k, [SIZE; 3]).map(|k| SIZE - 1 - k);
         for (i, value) in line.iter().enumerate() {
             dw[index(class, i, mirrored)] = *value;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::activations::Activations;
 use super::batch_norm::Affine;
+use super::blocks::coordinates;
 use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, weight_gradient};
 use super::winograd::{self, HALVE, HALVE_TO_INPUT, SAME, Winograd};
 use crate::device::Precision;
@@ -141,7 +142,7 @@ impl Conv3d {
         };
         for (at, line) in found.chunks_exact(self.cout).enumerate() {
             let (k, i) = (at / self.cin, at % self.cin);
-            let k = [k / (SIZE * SIZE), k / SIZE % SIZE, k % SIZE];
+            let k = coordinates(k, [SIZE; 3]);
             for (o, value) in line.iter().enumerate() {
                 dw[self.index(o, i, k)] = *value;
             }

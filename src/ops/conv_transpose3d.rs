@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::activations::Activations;
 use super::batch_norm::Affine;
+use super::blocks::coordinates;
 use super::conv3d::Method;
 use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
 use super::winograd::{self, DOUBLE, DOUBLE_TO_INPUT, Winograd};
@@ -126,7 +127,7 @@ impl ConvTranspose3d {
         };
         let channels = self.cin * self.cout;
         for (k, found) in found.chunks_exact(channels).enumerate() {
-            let k = [k / (SIZE * SIZE), k / SIZE % SIZE, k % SIZE];
+            let k = coordinates(k, [SIZE; 3]);
             for (at, value) in found.iter().enumerate() {
                 let (i, o) = if is_swapped {
                     (at % self.cin, at / self.cin)

@@ -9,6 +9,7 @@
 use rayon::prelude::*;
 
 use super::activations::{Activations, RowIndex};
+use super::blocks::coordinates;
 use super::winograd::Winograd;
 use crate::device::cpu::gather::{self, BLOCK, Row, Windows};
 use crate::device::cpu::outer::{self, Operands};
@@ -73,8 +74,8 @@ impl Convolution {
 pub type Element = (usize, usize, [usize; 3]);
 
 /// Every position in a kernel, z, y, x, x fastest.
-pub fn positions([z, y, x]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
-    (0..z * y * x).map(move |at| [at / (y * x), at / x % y, at % x])
+pub fn positions(size: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..size.iter().product()).map(move |at| coordinates(at, size))
 }
 
 /// Windows of `size^3` voxels at stride 1 or 2.
@@ -155,7 +156,7 @@ impl ParityCorrelation {
         weight: impl Fn(Element) -> f32,
     ) -> Self {
         let weights = std::array::from_fn(|p| {
-            let kernel = axes(p).map(|parity| parities[parity].kernel);
+            let kernel = coordinates(p, [2; 3]).map(|parity| parities[parity].kernel);
             pack(cout, cin, kernel.map(<[usize]>::len), |(o, i, at)| {
                 weight((o, i, std::array::from_fn(|axis| kernel[axis][at[axis]])))
             })
@@ -235,11 +236,6 @@ pub(super) fn sum_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
     total
 }
 
-/// Parity of each axis of parity number `4 * z + 2 * y + x`.
-fn axes(parity: usize) -> [usize; 3] {
-    [parity >> 2, (parity >> 1) & 1, parity & 1]
-}
-
 /// Windows have at most 4 x 4 stretches.
 const MOST_STRETCHES: usize = 16;
 
@@ -261,13 +257,9 @@ fn window_starts(
 pub(super) fn pack(cout: usize, cin: usize, size: [usize; 3], weight: impl Fn(Element) -> f32) -> Vec<f32> {
     let mut packed = Vec::with_capacity(cout * cin * size.iter().product::<usize>());
     for block in (0..cout).step_by(BLOCK) {
-        for z in 0..size[0] {
-            for y in 0..size[1] {
-                for x in 0..size[2] {
-                    for i in 0..cin {
-                        packed.extend((block..block + BLOCK).map(|o| weight((o, i, [z, y, x]))));
-                    }
-                }
+        for at in positions(size) {
+            for i in 0..cin {
+                packed.extend((block..block + BLOCK).map(|o| weight((o, i, at))));
             }
         }
     }

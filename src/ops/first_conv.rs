@@ -12,6 +12,7 @@ use ndarray::ArrayView3;
 
 use super::activations::Activations;
 use super::batch_norm::Affine;
+use super::blocks::linear;
 use super::correlation::{Correlation, weight_gradient};
 use crate::device::Precision;
 use crate::device::cuda::packing::Window;
@@ -69,9 +70,7 @@ pub fn input(batch: &[ArrayView3<f32>]) -> Activations {
 impl FirstConv<'_> {
     /// The folded convolution, packed to be run on [`input`].
     pub fn forward(&self) -> Correlation {
-        Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, [z, y, x])| {
-            self.folded(o, i, (z * 3 + y) * 3 + x)
-        })
+        Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, k)| self.folded(o, i, linear(k, [3; 3])))
     }
 
     /// `relu(norm(conv2(conv1(x))))` on a GPU; the input has one channel, the constant one being made there.
@@ -91,7 +90,7 @@ impl FirstConv<'_> {
         };
         // The sums are f32 whatever the precision, and so are the weights.
         let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
-        let packed = window.pack(Precision::F32, |[z, y, x], i, o| self.folded(o, i, (z * 3 + y) * 3 + x));
+        let packed = window.pack(Precision::F32, |k, i, o| self.folded(o, i, linear(k, [3; 3])));
         cuda::Convolution::new(gpu, plan, &packed, None, &cuda::with_bias(norm, self.bias2))
     }
 

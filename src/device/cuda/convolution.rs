@@ -96,8 +96,8 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// `weights` as the kernel reads them ([`packing`](super::packing)); `epilogue` is the bias of each channel, or their scales and then their
-    /// shifts; `prologue` the same for the input.
+    /// `weights` as the kernel reads them ([`packing`](super::packing)); `epilogue` is the bias of each channel, or their
+    /// scales and then their shifts; `prologue` the latter for the input.
     ///
     /// # Errors
     /// Where the GPU has no memory for them, or the driver does not take the kernel.
@@ -145,7 +145,7 @@ impl Convolution {
 }
 
 /// Scales, then shifts.
-pub fn flat(affine: &Affine) -> Vec<f32> {
+fn flat(affine: &Affine) -> Vec<f32> {
     [&affine.scale[..], &affine.shift[..]].concat()
 }
 

@@ -8,8 +8,13 @@
 //! An output takes part in no product with an input that its kernel does not reach, not even one that cancels:
 //! so the bits of an output depend on its receptive field alone, as without the algorithm.
 
+use crate::ops::blocks::coordinates;
+
 /// Outputs of a tile along an axis, of each phase.
 pub(super) const OUTPUTS: usize = 2;
+
+/// Phases of a split side along each axis; phase number `4 * z + 2 * y + x`.
+pub(super) const PHASES: [usize; 3] = [2; 3];
 
 /// The three matrices of a tile of two outputs; rows and columns beyond `points`, `taps` and the window are zero.
 pub(super) struct Algorithm {
@@ -158,7 +163,7 @@ impl Form {
     /// The kernel of a phase at a point: kernel positions and what each counts. Empty where the product is zero
     /// for every kernel.
     pub(super) fn elements(&self, point: [usize; 3], phase: usize) -> Vec<([usize; 3], f32)> {
-        let phases = axes(phase);
+        let phases = coordinates(phase, PHASES);
         let along = |axis: usize| {
             let kernel = self.kernel[phases[axis]];
             let row = self.algorithm.kernel[point[axis]];
@@ -173,14 +178,4 @@ impl Form {
         }
         found
     }
-}
-
-/// Phase along each axis of phase number `4 * z + 2 * y + x`.
-pub(super) fn axes(phase: usize) -> [usize; 3] {
-    [phase >> 2, (phase >> 1) & 1, phase & 1]
-}
-
-/// Coordinates of point number `(z * points + y) * points + x`.
-pub(super) fn point_axes(number: usize, points: usize) -> [usize; 3] {
-    [number / (points * points), number / points % points, number % points]
 }

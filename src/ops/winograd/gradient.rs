@@ -5,12 +5,13 @@
 //! products as forward.
 use rayon::prelude::*;
 
-use super::form::{Form, Split, point_axes};
+use super::form::{Form, Split};
 use super::transform::{Source, Stretch};
 use super::{SCRATCH, Unit};
 use crate::device::cpu::outer::{self, Operands};
 use crate::device::cpu::simd::Isa;
 use crate::ops::activations::Activations;
+use crate::ops::blocks::coordinates;
 use crate::ops::correlation::{PARTIAL_SUMS, sum_in_order};
 
 /// Tiles that a unit of work should have: each unit reads and writes the whole of dU.
@@ -55,7 +56,7 @@ impl<'a> Gradient<'a> {
     fn new(form: &'static Form, x: &'a Activations, dy: &'a Activations) -> Self {
         let phases = form.inputs() * form.outputs();
         let elements = (0..form.points() * phases)
-            .map(|i| form.elements(point_axes(i / phases, form.algorithm.points), i % phases))
+            .map(|i| form.elements(coordinates(i / phases, [form.algorithm.points; 3]), i % phases))
             .collect();
         Gradient { form, x, dy, elements }
     }
@@ -138,7 +139,7 @@ impl<'a> Gradient<'a> {
         let (size, len) = (self.form.size, self.part_len());
         let mut dw = vec![0.0; size.pow(3) * len];
         dw.par_chunks_mut(len).enumerate().for_each(|(k, dw)| {
-            let k = point_axes(k, size);
+            let k = coordinates(k, [size; 3]);
             for (elements, part) in self.elements.iter().zip(du.chunks_exact(len)) {
                 for (_, weight) in elements.iter().filter(|(position, _)| *position == k) {
                     dw.iter_mut().zip(part).for_each(|(dw, du)| *dw += weight * du);

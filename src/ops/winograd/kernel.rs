@@ -1,9 +1,10 @@
 //! Kernels at the points of Winograd's algorithm.
 use rayon::prelude::*;
 
-use super::form::{Form, point_axes};
+use super::form::Form;
 use crate::device::cpu::gather::BLOCK;
-use crate::ops::correlation::{Element, pack as pack_plain};
+use crate::ops::blocks::{coordinates, linear};
+use crate::ops::correlation::{Element, pack as pack_plain, positions};
 
 /// What one point adds to one phase of the output.
 #[derive(Clone)]
@@ -23,17 +24,13 @@ pub(super) fn pack(
     weight: impl Fn(Element) -> f32,
 ) -> Vec<Vec<Product>> {
     let size = form.size;
-    let plain: Vec<Vec<f32>> = (0..size.pow(3))
-        .map(|k| {
-            let k = point_axes(k, size);
-            pack_plain(cout, cin, [1; 3], |(o, i, _)| weight((o, i, k)))
-        })
-        .collect();
-    let of_position = |[z, y, x]: [usize; 3]| &plain[(z * size + y) * size + x];
+    let plain: Vec<Vec<f32>> =
+        positions([size; 3]).map(|k| pack_plain(cout, cin, [1; 3], |(o, i, _)| weight((o, i, k)))).collect();
+    let of_position = |k: [usize; 3]| &plain[linear(k, [size; 3])];
     (0..form.points())
         .into_par_iter()
         .map(|point| {
-            let point = point_axes(point, form.algorithm.points);
+            let point = coordinates(point, [form.algorithm.points; 3]);
             let outputs = 0..form.outputs();
             outputs.filter_map(|output| product(form, point, output, cin, of_position)).collect()
         })

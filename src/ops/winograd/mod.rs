@@ -26,11 +26,12 @@ pub use form::{DOUBLE, DOUBLE_TO_INPUT, Form, HALVE, HALVE_TO_INPUT, SAME};
 pub use gradient::weight_gradient;
 
 use super::activations::{Activations, Band, RowIndex, Tiling};
+use super::blocks::coordinates;
 use super::correlation::Element;
 use crate::device::cpu::gather::{self, Row, Windows};
 use crate::device::cpu::simd::Isa;
 use crate::device::cpu::tiles;
-use form::{OUTPUTS, Split, axes};
+use form::{OUTPUTS, PHASES, Split};
 use kernel::Product;
 use transform::{Source, Stretch};
 
@@ -203,7 +204,7 @@ impl Winograd {
         let (form, cout, edge) = (self.form, self.bias.len(), self.form.edge());
         let (points, tiles) = (form.algorithm.points, stretch.tiles());
         let columns = stretch.columns.len();
-        let [phase_z, phase_y, phase_x] = axes(phase);
+        let [phase_z, phase_y, phase_x] = coordinates(phase, PHASES);
         let doubled =
             |place: usize, phase: usize| if edge == OUTPUTS { place } else { OUTPUTS * place + phase };
         let (y, x) = (doubled(place_y, phase_y), doubled(place_x, phase_x));

@@ -2,9 +2,10 @@
 use std::ops::Range;
 
 use super::Unit;
-use super::form::{Term, axes};
+use super::form::{PHASES, Term};
 use crate::device::cpu::tiles::{self, Weighted};
 use crate::ops::activations::Activations;
+use crate::ops::blocks::coordinates;
 
 /// Rows of tiles, some tiles of each, at one plane of points.
 pub(super) struct Stretch<'a> {
@@ -58,7 +59,7 @@ impl Source<'_> {
             for point_y in 0..points {
                 for phase_zy in 0..self.phases().pow(2) {
                     let first_point = (stretch.point_z * points + point_y) * points;
-                    let [_, phase_z, phase_y] = axes(phase_zy);
+                    let [_, phase_z, phase_y] = coordinates(phase_zy, PHASES);
                     let phase_of = |phase_x| self.phases() * phase_zy + phase_x;
                     let wanted = |x: usize, phase_x| wanted(first_point + x, phase_of(phase_x));
                     if !(0..points).any(|x| (0..self.phases()).any(|phase| wanted(x, phase))) {
