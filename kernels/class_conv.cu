@@ -4,6 +4,7 @@
 // computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
 // distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
 // memory too, to be written in whole sectors. In f16 the classes are the first columns of a matrix of 8.
+#include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma_tile.cuh"
 
@@ -28,15 +29,8 @@ __device__ void load(Shared& shared, const Convolution<float>& conv, Shape origi
         const float* found = conv.weights + i / Groups * Cin + channel + i % Groups * 4;
         shared.weights[i] = __ldg(reinterpret_cast<const float4*>(found));
     }
-    for (int i = threadIdx.x; i < InZ * InY * InX * Groups; i += Threads) {
-        const int group = i % Groups, x = i / Groups % InX, row = i / (Groups * InX);
-        const Shape at = {origin.z - 1 + row / InY, origin.y - 1 + row % InY, origin.x - 1 + x};
-        float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (inside(conv.in, at)) {
-            value = *reinterpret_cast<const float4*>(conv.input + voxel(conv.in, at) * Cin + channel + 4 * group);
-        }
-        *reinterpret_cast<float4*>(shared.voxels + row * Pitch + x * Chunk + 4 * group) = value;
-    }
+    const Shape first = {origin.z - 1, origin.y - 1, origin.x - 1};
+    load_box<InZ, InY, InX, Chunk, Pitch, Cin, Threads>(shared.voxels, conv.input, conv.in, first, channel, Same());
 }
 
 __device__ __forceinline__ float add(float sum, float4 value, float4 weight) {
