@@ -1,25 +1,34 @@
 //! From classes to cells: the second stage, told from the first voxel to the last label.
 //!
-//! Background inside a cell, without a wall around it, is foreground too. Super voxels are found in the whole foreground, so that every foreground voxel belongs to the cell that
+//! Background inside a cell, without a wall around it, is foreground too. Super voxels are found in the whole
+//! foreground, so that every foreground voxel belongs to the cell that
 //! its distance map leads to. The walls that a network leaves have holes; whether two super voxels are one
 //! cell is therefore decided in the eroded foreground, in which small holes are closed. Membrane voxels go to
 //! the nearest cell.
+mod operations;
 mod options;
 mod selection;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array3, ArrayView3};
 use serde::Serialize;
 
+pub(crate) use self::operations::Operations;
+use self::operations::{OnCpu, OnGpu};
 pub use self::options::{Options, Tascan, Watershed};
 use self::selection::{Selection, select};
+use crate::device::Device;
+use crate::device::cuda::Gpu;
+use crate::device::cuda::volume::DeviceVolume;
 use crate::error::{Error, Result};
+use crate::ops::contacts::Contacts;
+use crate::ops::cuda::can_number;
 use crate::ops::distance::Metric;
-use crate::ops::{contacts, erosion, nearest_cell, pockets, regions, relabel, shells};
 use crate::supervoxels::{self, SuperVoxels};
 use crate::tascan;
-use crate::volume::Spacing;
+use crate::volume::{Shape, Spacing};
 
 /// Class of a voxel outside the tissue.
 pub const BACKGROUND: u8 = 0;
@@ -81,53 +90,100 @@ impl Stages {
     }
 }
 
-/// Finds the cells of a volume of classes ([`BACKGROUND`], [`MEMBRANE`], [`FOREGROUND`]; z, y, x).
+/// Finds the cells of a volume of classes ([`BACKGROUND`], [`MEMBRANE`], [`FOREGROUND`]; z, y, x) on the CPU.
 ///
 /// With `spacing`, distances are measured in smallest voxel edges, otherwise in voxels. The labels depend on
-/// the classes, the spacing and the options alone, never on [`Options::block`] or the number of threads.
+/// the classes, the spacing and the options alone, never on [`Options::block`], the number of threads or the device.
 ///
 /// # Errors
 /// Options or a spacing that make no sense; a volume in which squared distances or labels exceed 32 bits.
 pub fn label_cells(classes: ArrayView3<u8>, spacing: Option<Spacing>, options: &Options) -> Result<Cells> {
+    label_cells_on(&Device::Cpu, classes, spacing, options)
+}
+
+/// [`label_cells`] on a device. Where a GPU has too little free memory for the volume, or cannot number its voxels, the CPU
+/// does it.
+///
+/// # Errors
+/// Those of [`label_cells`], and those of the GPU.
+pub fn label_cells_on(
+    device: &Device,
+    classes: ArrayView3<u8>,
+    spacing: Option<Spacing>,
+    options: &Options,
+) -> Result<Cells> {
     options.check()?;
     let metric = Metric::new(spacing, classes.dim().into())?;
+    match device {
+        Device::Cuda { gpu, .. } if fits(gpu, classes.dim().into())? => {
+            find(&OnGpu(gpu), DeviceVolume::upload(gpu, classes)?, &metric, options)
+        }
+        _ => find(&OnCpu(options), classes.into(), &metric, options),
+    }
+}
+
+/// Whether a GPU can find the cells of a volume.
+fn fits(gpu: &Arc<Gpu>, shape: Shape) -> Result<bool> {
+    /// Device memory that the nearest cell takes per voxel, in bytes: class, label and two best so far.
+    const BYTES_PER_VOXEL: usize = 1 + 4 + 2 * 8;
+    if !can_number(shape) {
+        return Ok(false);
+    }
+    let (needed, free) = ((shape.iter().product::<usize>() * BYTES_PER_VOXEL) as u64, gpu.free_memory()?);
+    if needed > free / 10 * 9 {
+        tracing::info!(
+            "the cells are found on the CPU: they would take {:.1} GB of the {:.1} GB that are free on {gpu}",
+            needed as f64 / 1e9,
+            free as f64 / 1e9
+        );
+    }
+    Ok(needed <= free / 10 * 9)
+}
+
+/// The second stage, told from the first voxel to the last label.
+fn find<O: Operations>(
+    operations: &O,
+    classes: O::Classes,
+    metric: &Metric,
+    options: &Options,
+) -> Result<Cells> {
     let mut stages = Stages::default();
     let classes = match options.fill_pockets {
-        true => stages.time("pockets", || pockets::fill(classes)),
-        false => classes.into(),
+        true => stages.time("pockets", || operations.pockets(classes))?,
+        false => classes,
     };
-    let classes = classes.view();
     let SuperVoxels { mut labels, count } = match options.watershed {
-        Watershed::Ascent => supervoxels::by_ascent(classes, &metric, options, &mut stages)?,
-        Watershed::Flood => supervoxels::by_flood(classes, &mut stages)?,
+        Watershed::Ascent => supervoxels::by_ascent(operations, &classes, metric, options, &mut stages)?,
+        Watershed::Flood => operations.flood(&classes, &mut stages)?,
     };
-    let kept = options.keep_supervoxels.then(|| labels.clone());
-    let (table, count) = cluster(classes, &labels, count, options, &mut stages);
-    stages.time("nearest cell", || {
-        relabel::relabel(labels.view_mut(), &table);
-        nearest_cell::fill(labels.view_mut(), classes, &metric);
-    });
+    let kept = options.keep_supervoxels.then(|| operations.copy(&labels)).transpose()?;
+    let (table, count) = cluster(operations, &classes, &labels, count, options, &mut stages)?;
+    let labels = stages.time("nearest cell", || {
+        operations.relabel(&mut labels, &table)?;
+        operations.nearest_cell(&mut labels, &classes, metric)?;
+        operations.finish(labels)
+    })?;
     Ok(Cells { labels, count, supervoxels: kept, stages: stages.0 })
 }
 
 /// A table from super voxels to cells, both counted from 1 (entry 0 is 0), and the number of cells.
-fn cluster(
-    classes: ArrayView3<u8>,
-    labels: &Array3<u32>,
+fn cluster<O: Operations>(
+    operations: &O,
+    classes: &O::Classes,
+    labels: &O::Labels,
     count: u32,
     options: &Options,
     stages: &mut Stages,
-) -> (Vec<u32>, u32) {
-    let core = stages.time("erosion", || erosion::erode(classes, FOREGROUND));
-    let regions = stages.time("regions", || regions::regions(labels.view(), count));
+) -> Result<(Vec<u32>, u32)> {
+    let core = stages.time("erosion", || operations.erosion(classes))?;
+    let regions = stages.time("regions", || operations.regions(labels, count))?;
     let clusters = match options.tascan {
         Tascan::Full => {
-            let contacts =
-                stages.time("contacts", || contacts::contacts(labels.view(), Some(core.view()), count));
+            let contacts = stages.time("contacts", || operations.contacts(labels, Some(&core), count))?;
             stages.time("tascan", || tascan::full_surface(&contacts, &regions, &options.rule()))
         }
         Tascan::Authors => {
-            let shells = stages.time("contacts", || shells::shells(labels.view(), Some(core.view()), count));
+            let shells = stages.time("contacts", || operations.shells(labels, &core, count))?;
             stages.time("tascan", || {
                 let order = tascan::authors::by_size(&regions);
                 tascan::authors::fit(&shells, &order, &options.rule())
@@ -137,9 +193,9 @@ fn cluster(
     drop(core);
     stages.time("selection", || {
         let touching = match options.drops_fragments() {
-            true => contacts::contacts(labels.view(), None, count),
-            false => contacts::Contacts::default(),
+            true => operations.contacts(labels, None, count)?,
+            false => Contacts::default(),
         };
-        select(&clusters, &regions, &touching, &Selection::from(options))
+        Ok(select(&clusters, &regions, &touching, &Selection::from(options)))
     })
 }

@@ -73,7 +73,7 @@ impl Model {
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where the network runs.
+    /// Where network and clustering run.
     pub device: Device,
     /// In place of the model's own normalisation.
     pub normalization: Option<Normalization>,
@@ -138,7 +138,7 @@ pub fn segment(
     };
     let prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
     let classes = prediction.classes.view();
-    let cells = cells::label_cells(classes, volume.spacing(), &options.cells)
+    let cells = cells::label_cells_on(&options.device, classes, volume.spacing(), &options.cells)
         .and_then(|cells| cells.require_some(classes))
         .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
@@ -213,7 +213,8 @@ impl Input<'_> {
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges =
             self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
-        let cells = cells::label_cells(classes.view(), edges.map(Spacing), &cells::Options::default())?;
+        let cells =
+            cells::label_cells_on(device, classes.view(), edges.map(Spacing), &cells::Options::default())?;
         Ok(Look::at(cells.labels.view(), cells.count))
     }
 }

@@ -5,23 +5,23 @@
 //! the saddle, or when their peaks lie close to each other. Equal saddles are visited in the order of the
 //! peaks that they join, which the volume alone decides. Source: persistence of peaks (Edelsbrunner, Letscher
 //! and Zomorodian, Discrete Comput. Geom. 28, 2002), in place of the peak spacing of the authors'
-//! `generate_super_vox_by_watershed`, which [`by_flood`] offers.
+//! `generate_super_vox_by_watershed`, which `Watershed::Flood` offers.
 use ndarray::{Array3, ArrayView3};
 
-use crate::cells::{FOREGROUND, Options, Stages};
+use crate::cells::{FOREGROUND, Operations, Options, Stages};
 use crate::error::Result;
-use crate::ops::basins::{self, Basins, Peak};
+use crate::ops::basins::Peak;
 use crate::ops::blocks::coordinates;
 use crate::ops::disjoint_sets::DisjointSets;
 use crate::ops::distance::{self, Metric};
-use crate::ops::saddles::{self, Saddle};
-use crate::ops::{erosion, flood, peaks, relabel};
+use crate::ops::saddles::Saddle;
+use crate::ops::{erosion, flood, peaks};
 use crate::volume::Shape;
 
 /// The super voxels of a volume.
-pub struct SuperVoxels {
+pub(crate) struct SuperVoxels<Labels> {
     /// 0 outside, otherwise a number from 1 to `count`.
-    pub labels: Array3<u32>,
+    pub labels: Labels,
     /// Number of super voxels.
     pub count: u32,
 }
@@ -38,27 +38,27 @@ pub struct Persistence {
 }
 
 /// Super voxels of the foreground by steepest ascent and persistence.
-pub fn by_ascent(
-    classes: ArrayView3<u8>,
+pub(crate) fn by_ascent<O: Operations>(
+    operations: &O,
+    classes: &O::Classes,
     metric: &Metric,
     options: &Options,
     stages: &mut Stages,
-) -> Result<SuperVoxels> {
-    let squared = stages.time("distance", || distance::squared(classes, FOREGROUND, metric));
-    let Basins { mut labels, peaks } =
-        stages.time("basins", || basins::ascend(squared.view(), options.block))?;
-    let saddles = stages.time("saddles", || saddles::saddles(labels.view(), squared.view()));
+) -> Result<SuperVoxels<O::Labels>> {
+    let squared = stages.time("distance", || operations.distance(classes, metric))?;
+    let (mut labels, peaks) = stages.time("basins", || operations.basins(&squared))?;
+    let saddles = stages.time("saddles", || operations.saddles(&labels, &squared, peaks.len()))?;
     let count = stages.time("persistence", || {
-        let (table, count) =
-            join_basins(&peaks, &saddles, metric, classes.dim().into(), &options.persistence());
-        relabel::relabel(labels.view_mut(), &table);
-        count
-    });
+        let shape = operations.shape(classes);
+        let (table, count) = join_basins(&peaks, &saddles, metric, shape, &options.persistence());
+        operations.relabel(&mut labels, &table)?;
+        Ok(count)
+    })?;
     Ok(SuperVoxels { labels, count })
 }
 
 /// The authors' super voxels: the eroded foreground flooded from spaced peaks of its distance map, in voxels.
-pub fn by_flood(classes: ArrayView3<u8>, stages: &mut Stages) -> Result<SuperVoxels> {
+pub(crate) fn by_flood(classes: ArrayView3<u8>, stages: &mut Stages) -> Result<SuperVoxels<Array3<u32>>> {
     let core = stages.time("erosion", || erosion::erode(classes, FOREGROUND));
     let squared = stages.time("distance", || distance::squared(core.view(), 1, &Metric::ISOTROPIC));
     let peaks = stages.time("peaks", || peaks::spaced(squared.view()));

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use super::cell_options::CellOptions;
 use super::report::{self, Report};
 use crate::boundary;
-use crate::cells::{Cells, Options, label_cells};
+use crate::cells::{Cells, Options, label_cells_on};
+use crate::device::Precision;
+use crate::device::choice::Choice;
 use crate::error::{Error, Result};
 use crate::io::{self, Role};
 use crate::pipeline::timed;
@@ -38,6 +40,9 @@ pub struct Args {
     /// Voxel size in micrometres, instead of the file's: Z,Y,X.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
+    /// Where the work is done: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
+    #[arg(long, default_value_t)]
+    device: Choice,
     /// Voxels of the blocks in which super voxels are found, one number or Z,Y,X; no result depends on it.
     #[arg(long, value_name = "VOXELS", value_parser = super::parse_block)]
     block: Option<Shape>,
@@ -88,7 +93,8 @@ fn find(volume: &Volume, args: &Args, options: &Options) -> Result<Cells> {
         true => boundary::classes(volume, args.boundary_threshold)?,
         false => volume.to_classes()?,
     };
-    let mut cells = label_cells(classes.view(), volume.spacing(), options)?;
+    let device = args.device.open(Precision::default())?;
+    let mut cells = label_cells_on(&device, classes.view(), volume.spacing(), options)?;
     if args.boundary {
         boundary::drop_background(&mut cells, args.background_factor);
     }

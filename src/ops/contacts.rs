@@ -130,14 +130,17 @@ fn merge(mut some: Areas, mut more: Areas) -> Areas {
     some
 }
 
-fn summarise(areas: Areas, count: u32) -> Contacts {
+/// The contacts of regions 1 to `count` from the adjacent voxels of each (region, label outside it), label 0 included, in any
+/// order.
+pub(crate) fn summarise(areas: impl IntoIterator<Item = ((u32, u32), u64)>, count: u32) -> Contacts {
     let mut surfaces = vec![0; count as usize];
-    areas.iter().for_each(|(&(region, _), area)| surfaces[region as usize - 1] += area);
-    let mut contacts: Vec<_> = areas
-        .into_iter()
-        .filter(|((_, neighbour), _)| *neighbour != 0)
-        .map(|((region, neighbour), area)| Contact { region, neighbour, area })
-        .collect();
+    let mut contacts = Vec::new();
+    for ((region, neighbour), area) in areas {
+        surfaces[region as usize - 1] += area;
+        if neighbour != 0 {
+            contacts.push(Contact { region, neighbour, area });
+        }
+    }
     contacts.par_sort_unstable();
     Contacts { surfaces, contacts }
 }

@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod conv3d;
 pub mod conv_transpose3d;
 pub mod correlation;
+pub mod cuda;
 pub mod disjoint_sets;
 pub mod distance;
 mod envelope;

@@ -1,4 +1,5 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
+mod cells;
 mod driver;
 mod network;
 mod segment;

@@ -16,12 +16,15 @@ fn labels_equal_those_of_the_cpu() {
     }
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
-    sandbox.succeeds("segment raw.tif -o cpu.tif --device cpu");
+    sandbox.succeeds("segment raw.tif -o cpu.tif --device cpu --save-classes");
     for capability in CAPABILITIES {
         let output = run(&sandbox, capability, "segment raw.tif -o cuda.tif --device cuda --precision f32");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "capability {capability}: {} {said}", output.status);
         assert_eq!(sandbox.labels("cuda.tif"), sandbox.labels("cpu.tif"));
+        let output = run(&sandbox, capability, "cluster cpu_classes.tif -o clustered.tif --device cuda");
+        assert!(output.status.success(), "capability {capability}: {}", output.status);
+        assert_eq!(sandbox.labels("clustered.tif"), sandbox.labels("cpu.tif"));
     }
 }
 

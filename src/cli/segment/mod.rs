@@ -31,7 +31,7 @@ pub struct Args {
     /// A model file in place of the built-in one: safetensors, or a PyTorch checkpoint of the authors'.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Where the network runs: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
+    /// Where network and clustering run: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
     /// How a GPU keeps weights and activations: f16 on tensor cores, or f32 as the CPU, for the CPU's probabilities.

@@ -78,6 +78,20 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Device memory of `bytes` bytes, all zero.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it or the driver refuses to clear it.
+    pub fn zeros(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
+        let mut buffer = self.buffer(bytes)?;
+        if let Some(memory) = &mut buffer.memory {
+            self.stream
+                .memset_zeros(memory)
+                .map_err(|error| self.failed(&format!("clearing {bytes} bytes"), error))?;
+        }
+        Ok(buffer)
+    }
+
     /// Waits for the GPU and copies the first values of `buffer` to `values`.
     ///
     /// # Errors

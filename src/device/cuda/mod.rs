@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
+//! | [`volume`] | one value for each voxel |
 //! | [`convolution`] | what all convolutions are launched with |
 //! | [`packing`] | weights in the order in which the kernels read them |
 pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
+pub mod volume;
 
 use std::collections::HashMap;
 use std::fmt;

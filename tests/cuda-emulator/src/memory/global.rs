@@ -2,8 +2,8 @@
 //! between the blocks of one launch.
 //!
 //! Per 4 bytes two stamps are kept: launch (20 bits), block (40 bits), and which of the 4 bytes (4 bits): the last
-//! writer, and the readers, among which two different blocks count as `MANY`. A conflict is told when the other
-//! block's stamp is of this launch and covers a common byte. Stamps are updated without a lock: two blocks at the
+//! writer, and the readers: the last one, or `MANY` with the bytes that two different blocks have read. A conflict is told
+//! when the other block's stamp is of this launch and covers a common byte. Stamps are updated without a lock: two blocks at the
 //! same instant may miss each other, none is accused wrongly. Atomic and volatile accesses are left out: kernels
 //! use them to communicate between blocks.
 
@@ -154,12 +154,17 @@ fn note_read(memory: &Allocation, offset: usize, bytes: usize, stamp: Stamp, lan
         }
         let readers = memory.reader(word);
         let seen = readers.load(Relaxed);
+        let common = seen & bits;
         let merged = if !stamp.same_launch(seen) {
             stamp.0 | bits
         } else if seen & !BYTE_BITS == stamp.0 {
             seen | bits
+        } else if seen & MANY == MANY {
+            seen
+        } else if common != 0 {
+            stamp.launch() << LAUNCH_SHIFT | MANY | common
         } else {
-            stamp.launch() << LAUNCH_SHIFT | MANY | (seen & BYTE_BITS) | bits
+            stamp.0 | bits
         };
         if merged != seen {
             readers.store(merged, Relaxed);

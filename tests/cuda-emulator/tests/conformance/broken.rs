@@ -122,6 +122,7 @@ fn race_between_blocks() {
     let mixed = "ld.global.u32 %r0, [%p0]; setp.eq.u32 %q0, %t, 63; @%q0 st.global.u32 [%p0], %t;";
     assert_eq!(fault(&kernel(1, mixed), line(2, 32), &[(&cell).into()]).0, Kind::GlobalRace);
     // Neighbouring bytes are no conflict.
-    let bytes = "cvt.u64.u32 %o, %r60; add.s64 %d0, %p0, %o; st.global.u8 [%d0], %r60;";
+    let bytes =
+        "cvt.u64.u32 %o, %r60; add.s64 %d0, %p0, %o; ld.global.u8 %r0, [%d0]; st.global.u8 [%d0], %r60;";
     launch(&kernel(1, bytes), "k", line(16, 1), &[(&cell).into()]).unwrap();
 }

@@ -1,0 +1,41 @@
+//! Contacts between labelled regions, and their surfaces, as [`crate::ops::contacts`].
+use std::sync::Arc;
+
+use cudarc::driver::DeviceRepr;
+
+use super::pairs::{self, Table};
+use super::{Extent, extent, in_rows, launch};
+use crate::device::cuda::Gpu;
+use crate::device::cuda::volume::DeviceVolume;
+use crate::error::Result;
+use crate::ops::contacts::{self, Contacts};
+
+#[repr(C)]
+struct Arguments {
+    labels: u64,
+    core: u64,
+    pairs: Table,
+    shape: Extent,
+}
+
+// SAFETY: integers in the layout of the kernel's parameter.
+unsafe impl DeviceRepr for Arguments {}
+
+/// Counts the contacts of labels 1 to `count` in the voxels where `core` is not 0, or everywhere without it.
+///
+/// # Errors
+/// Where the GPU has too little memory or refuses.
+pub fn contacts(
+    gpu: &Arc<Gpu>,
+    labels: &DeviceVolume<u32>,
+    core: Option<&DeviceVolume<u8>>,
+    count: u32,
+) -> Result<Contacts> {
+    let core = core.map_or(0, DeviceVolume::address);
+    let found = pairs::collect(gpu, count as usize, |pairs| {
+        let arguments = Arguments { labels: labels.address(), core, pairs, shape: extent(labels.shape) };
+        // SAFETY: both volumes have the extent that is stated.
+        unsafe { launch(gpu, ["contacts", "contacts"], in_rows(labels.shape), &arguments) }
+    })?;
+    Ok(contacts::summarise(found.into_iter().map(|(pair, area)| (pair, area.into())), count))
+}

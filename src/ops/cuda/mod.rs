@@ -1,0 +1,82 @@
+//! The operations of the second stage on a GPU: volumes that stay there, and the values of their namesakes in
+//! [`crate::ops`] to the bit. The kernels are those of `kernels/NAME.cu`.
+pub mod basins;
+pub mod contacts;
+pub mod distance;
+pub mod erosion;
+pub mod nearest_cell;
+pub mod pairs;
+pub mod pockets;
+pub mod regions;
+pub mod relabel;
+pub mod saddles;
+
+use cudarc::driver::DeviceRepr;
+
+use crate::device::cuda::Gpu;
+use crate::device::cuda::kernels::Launch;
+use crate::error::Result;
+use crate::volume::Shape;
+
+/// Threads of a block.
+const THREADS: u32 = 256;
+
+/// Columns that one block of the kernels goes up, and how far.
+const TILE: Shape = [32, 8, 32];
+
+/// `Shape` of kernels/common/grid.cuh.
+type Extent = [i32; 3];
+
+fn extent(shape: Shape) -> Extent {
+    shape.map(|extent| extent as i32)
+}
+
+/// Whether the kernels can number the voxels of a volume: with 32 bits, and its rows as blocks of a grid.
+pub fn can_number(shape: Shape) -> bool {
+    const MOST_BLOCKS: usize = 65535;
+    let voxels = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+    let numbered = voxels.is_some_and(|voxels| 0 < voxels && voxels < u32::MAX as usize);
+    numbered && shape[0] <= MOST_BLOCKS && shape[1] <= MOST_BLOCKS && shape[2] <= i32::MAX as usize
+}
+
+/// Launches `kernel` of `file` with a grid of blocks.
+///
+/// # Safety
+/// As for [`Gpu::launch`].
+unsafe fn launch<A: DeviceRepr>(
+    gpu: &Gpu,
+    [file, kernel]: [&'static str; 2],
+    grid: [usize; 3],
+    arguments: &A,
+) -> Result<()> {
+    let kernel = gpu.kernel(file, kernel)?;
+    let grid = grid.map(|blocks| blocks as u32);
+    // SAFETY: the caller's promise.
+    unsafe { gpu.launch(&kernel, Launch { grid, threads: THREADS }, arguments) }
+}
+
+/// Blocks for one thread a value.
+fn line(values: usize) -> [usize; 3] {
+    [values.div_ceil(THREADS as usize), 1, 1]
+}
+
+/// Blocks for a warp a row.
+fn rows([depth, height, _]: Shape) -> [usize; 3] {
+    line(depth * height * 32)
+}
+
+/// Blocks for one thread a voxel, each block in one row.
+fn in_rows([depth, height, width]: Shape) -> [usize; 3] {
+    [width.div_ceil(THREADS as usize), height, depth]
+}
+
+/// Blocks for columns of [`TILE`] voxels.
+fn columns(shape: Shape) -> [usize; 3] {
+    let [z, y, x] = [0, 1, 2].map(|axis| shape[axis].div_ceil(TILE[axis]));
+    [x, y, z]
+}
+
+/// For each axis from y to z: voxels from one of a column to the next, and voxels of a column.
+fn along_columns([depth, height, width]: Shape) -> [(usize, usize); 2] {
+    [(width, height), (height * width, depth)]
+}

@@ -1,0 +1,44 @@
+//! Saddles between the basins of a distance map, as [`crate::ops::saddles`].
+use std::sync::Arc;
+
+use cudarc::driver::DeviceRepr;
+use rayon::prelude::*;
+
+use super::pairs::{self, Table};
+use super::{Extent, extent, in_rows, launch};
+use crate::device::cuda::Gpu;
+use crate::device::cuda::volume::DeviceVolume;
+use crate::error::Result;
+use crate::ops::saddles::Saddle;
+
+#[repr(C)]
+struct Saddles {
+    labels: u64,
+    squared: u64,
+    pairs: Table,
+    shape: Extent,
+}
+
+// SAFETY: integers in the layout of the kernel's parameter.
+unsafe impl DeviceRepr for Saddles {}
+
+/// The saddles of all touching pairs of labels 1 to `count`, sorted by labels.
+///
+/// # Errors
+/// Where the GPU has too little memory or refuses.
+pub fn saddles(
+    gpu: &Arc<Gpu>,
+    labels: &DeviceVolume<u32>,
+    squared: &DeviceVolume<u32>,
+    count: usize,
+) -> Result<Vec<Saddle>> {
+    let found = pairs::collect(gpu, count, |pairs| {
+        let shape = extent(labels.shape);
+        let arguments = Saddles { labels: labels.address(), squared: squared.address(), pairs, shape };
+        // SAFETY: both volumes have the extent that is stated.
+        unsafe { launch(gpu, ["saddles", "saddles"], in_rows(labels.shape), &arguments) }
+    })?;
+    let mut saddles: Vec<_> = found.into_iter().map(|((a, b), squared)| Saddle { a, b, squared }).collect();
+    saddles.par_sort_unstable();
+    Ok(saddles)
+}
