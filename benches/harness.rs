@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 
-use crate::roof::Roof;
+use tascan::device::cpu::roof::Roof;
 
 /// Fewest samples that criterion takes.
 const SAMPLES: usize = 10;

@@ -3,7 +3,6 @@ mod clustering;
 mod convolutions;
 mod harness;
 mod peer;
-mod roof;
 mod voxelwise;
 mod whole;
 

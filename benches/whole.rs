@@ -1,28 +1,12 @@
 //! The whole network: a volume of 128^3 voxels, and a training step of 7 cuboids of 64^3.
 use ndarray::Array3;
-use tascan::network::{Network, TrainingNetwork, layout};
+use tascan::network::{Network, TrainingNetwork, layout, multiply_adds};
 use tascan::ops::adam::Adam;
 use tascan::ops::loss::{Loss, Truth};
-use tascan::ops::{
-    class_conv,
-    conv_transpose3d::ConvTranspose3d,
-    conv3d::{Conv3d, Method},
-    first_conv,
-};
 use tascan::weights::Weights;
 
 use crate::convolutions::Grid;
 use crate::harness::{Harness, Name, Work};
-
-/// Multiply-adds a voxel of the input, from the layers that there are.
-fn multiply_adds() -> f64 {
-    let conv = |cin, stride| Conv3d { cin, cout: 64, stride, method: Method::Plain }.multiply_adds() as f64;
-    let transposed = |cout| ConvTranspose3d { cin: 64, cout, method: Method::Plain }.multiply_adds() as f64;
-    let at_full = 2 * 27 * first_conv::COUT + 27 * class_conv::CIN * class_conv::CLASSES;
-    let down = (conv(32, 2) + conv(64, 1)) / 8.0 + (conv(64, 2) + conv(64, 1)) * (1.0 / 64.0 + 1.0 / 512.0);
-    let up = transposed(64) * (1.0 / 64.0 + 1.0 / 8.0) + transposed(32);
-    at_full as f64 + down + up
-}
 
 /// All rows of this file.
 pub fn rows(harness: &mut Harness) {

@@ -14,7 +14,9 @@
 //! | [`pipeline`] | all of the above, from file to labels |
 //! | [`metrics`] | predicted cells are scored against the truth |
 //! | [`synth`], [`train`] | synthetic tissue with its truth, and the training of a network |
+//! | [`cases`] | every operation beside its equal on a GPU, to be compared and timed |
 pub mod boundary;
+pub mod cases;
 pub mod cells;
 pub mod cli;
 pub mod device;

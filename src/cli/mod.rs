@@ -1,4 +1,5 @@
 //! The command line: one file per subcommand.
+mod bench;
 pub mod cell_options;
 mod cluster;
 mod convert;
@@ -8,6 +9,7 @@ mod info;
 mod progress;
 mod report;
 mod segment;
+mod selftest;
 mod synthesize;
 mod train;
 
@@ -48,6 +50,8 @@ enum Command {
     Train(train::Args),
     Info(info::Args),
     Convert(convert::Args),
+    Selftest(selftest::Args),
+    Bench(bench::Args),
 }
 
 /// Runs one subcommand; an error goes to stderr and makes the exit status 1.
@@ -65,6 +69,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Info(args) => info::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Selftest(args) => selftest::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

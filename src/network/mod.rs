@@ -25,6 +25,7 @@ pub mod training;
 pub use inference::Network;
 pub use training::TrainingNetwork;
 
+use crate::ops;
 use crate::ops::batch_norm::{Affine, Moments};
 use crate::ops::class_conv::ClassConv;
 use crate::ops::conv_transpose3d::ConvTranspose3d;
@@ -54,6 +55,20 @@ const UP: [(&str, ConvTranspose3d, &str); 3] = [
     ("deconv2", ConvTranspose3d { cin: 64, cout: 64, method: Method::Winograd }, "bnorm3"),
     ("deconv3", ConvTranspose3d { cin: 64, cout: 32, method: Method::Winograd }, "bnorm4"),
 ];
+
+/// Multiply-adds a voxel of the input at inference, from the layers that there are; Winograd's algorithm does fewer.
+pub fn multiply_adds() -> f64 {
+    // Voxels of a level's grid for each of the input.
+    let share = |level: usize| 0.125_f64.powi(level as i32);
+    let full = 2 * 27 * ops::first_conv::COUT + 27 * ops::class_conv::CIN * ops::class_conv::CLASSES;
+    let down = DOWN.iter().zip(&RESIDUAL).zip(1..);
+    let down = down.map(|(((_, halve, _), residual), level)| {
+        (halve.multiply_adds() + residual.multiply_adds()) as f64 * share(level)
+    });
+    let up =
+        UP.iter().zip([2, 1, 0]).map(|((_, double, _), level)| double.multiply_adds() as f64 * share(level));
+    full as f64 + down.sum::<f64>() + up.sum::<f64>()
+}
 
 /// Weight and bias of a layer.
 fn layer<'a>(weights: &'a Weights, name: &str) -> (&'a [f32], &'a [f32]) {

@@ -3,3 +3,4 @@ mod cells;
 mod driver;
 mod network;
 mod segment;
+mod selftest;

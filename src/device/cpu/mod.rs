@@ -17,5 +17,6 @@ pub mod channels;
 pub mod dot;
 pub mod gather;
 pub mod outer;
+pub mod roof;
 pub mod simd;
 pub mod tiles;

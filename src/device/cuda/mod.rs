@@ -5,12 +5,14 @@
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
 //! | [`volume`] | one value for each voxel |
+//! | [`roof`] | what the GPU can do at most |
 //! | [`convolution`] | what all convolutions are launched with |
 //! | [`packing`] | weights in the order in which the kernels read them |
 pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
+pub mod roof;
 pub mod volume;
 
 use std::collections::HashMap;
@@ -84,6 +86,16 @@ impl Gpu {
     /// Whether the driver only pretends, as that of `tests/cuda-emulator` does.
     pub fn is_emulated(&self) -> bool {
         self.name.starts_with("CUDA emulator")
+    }
+
+    /// A property of the device, as the driver counts it.
+    ///
+    /// # Errors
+    /// Where the driver does not say.
+    pub fn attribute(&self, attribute: sys::CUdevice_attribute) -> Result<i32> {
+        self.context
+            .attribute(attribute)
+            .map_err(|error| self.failed(&format!("asking for {attribute:?}"), error))
     }
 
     /// Waits for all that was launched.
