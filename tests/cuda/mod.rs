@@ -1,4 +1,5 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
 mod driver;
+mod images;
 mod network;
 mod segment;
