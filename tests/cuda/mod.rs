@@ -3,3 +3,4 @@ mod driver;
 mod images;
 mod network;
 mod segment;
+mod trouble;
