@@ -1,5 +1,6 @@
-//! Compiles `kernels/*.cu` to PTX and embeds the table of them; without a CUDA compiler the table is empty, and the
-//! program runs on the CPU.
+//! Compiles `kernels/*.cu` to PTX, and that to the machine code of each architecture, and embeds the table of them; without
+//! a CUDA compiler the table is empty, and the program runs on the CPU. What ptxas says of each kernel's registers and
+//! spills is kept beside it, `OUT_DIR/ptxas.txt`, for tests/cuda/images.rs and scripts/kernel-report.
 //!
 //! nvcc is looked for in `$NVCC` (empty: none is wanted), `$CUDA_HOME`, PATH, the active Python environment and
 //! `target/cuda`, where `scripts/get-nvcc` puts it. The version that nvcc writes into PTX is that of its own release, which
@@ -12,6 +13,10 @@ use std::{env, fs, thread};
 
 /// Compute capabilities to compile for, and the PTX version that each is declared as: those of CUDA 10.2 and 11.0.
 const TARGETS: [(u32, &str); 2] = [(75, "6.5"), (80, "7.0")];
+
+/// Compute capabilities to make machine code for: those of all GPUs up to now. Later ones, and drivers that do not take it,
+/// compile the PTX themselves.
+const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
 
 /// A hint about unused bytes of a load, newer than those versions.
 const NEWER_HINT: &str = ".pragma \"used_bytes_mask";
@@ -34,23 +39,28 @@ fn main() {
             Vec::new()
         }
     };
+    let reports: String = images.iter().map(|image| image.report.as_str()).collect();
+    fs::write(out.join("ptxas.txt"), reports).expect("OUT_DIR can be written to");
     fs::write(out.join("images.rs"), table(&images)).expect("OUT_DIR can be written to");
 }
 
-/// One kernel file for one compute capability.
+/// One kernel file for one compute capability, as PTX (`.ptx`) or machine code (`.cubin`).
 struct Image {
     name: String,
     capability: u32,
-    ptx: PathBuf,
+    file: PathBuf,
+    /// What ptxas says of its kernels.
+    report: String,
 }
 
 /// The source of a `&[Image]`; see `src/device/cuda/kernels.rs`.
 fn table(images: &[Image]) -> String {
     let mut text = "&[".to_owned();
-    for Image { name, capability, ptx } in images {
+    for Image { name, capability, file, .. } in images {
+        let form = if file.extension().is_some_and(|e| e == "ptx") { "Ptx" } else { "MachineCode" };
         let _ = write!(
             text,
-            "Image {{ name: {name:?}, capability: {capability}, ptx: include_bytes!({ptx:?}) }}, "
+            "Image {{ name: {name:?}, capability: {capability}, form: Form::{form}, bytes: include_bytes!({file:?}) }}, "
         );
     }
     text + "]"
@@ -93,26 +103,49 @@ fn compile_all(nvcc: &Path, out: &Path) -> Vec<Image> {
     let sources =
         children(Path::new("kernels")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "cu"));
     let jobs = sources.flat_map(|source| TARGETS.map(|target| (source.clone(), target)));
+    let architectures = known_architectures(nvcc);
     thread::scope(|scope| {
+        let compile = |source: PathBuf, target| {
+            let ptx = compile(nvcc, &source, target, out);
+            let own = architectures.iter().filter(|&&architecture| newest_target(architecture) == target.0);
+            let mut images: Vec<_> = own.map(|&architecture| assemble(nvcc, &ptx, architecture)).collect();
+            images.push(ptx);
+            images
+        };
         let running: Vec<_> =
-            jobs.map(|(source, target)| scope.spawn(move || compile(nvcc, &source, target, out))).collect();
-        running.into_iter().map(|job| job.join().expect("told above")).collect()
+            jobs.map(|(source, target)| scope.spawn(move || compile(source, target))).collect();
+        running.into_iter().flat_map(|job| job.join().expect("told above")).collect()
     })
+}
+
+/// Those of [`ARCHITECTURES`] that this release of the compiler knows; none where it comes without ptxas.
+fn known_architectures(nvcc: &Path) -> Vec<u32> {
+    if !nvcc.with_file_name("ptxas").is_file() {
+        return Vec::new();
+    }
+    let known = run(Command::new(nvcc).arg("--list-gpu-code"));
+    let is_known = |architecture: &u32| known.lines().any(|line| line.trim() == format!("sm_{architecture}"));
+    ARCHITECTURES.into_iter().filter(is_known).collect()
+}
+
+/// The PTX that an architecture's machine code is made from.
+fn newest_target(architecture: u32) -> u32 {
+    let capabilities = TARGETS.map(|(capability, _)| capability);
+    capabilities.into_iter().rfind(|capability| *capability <= architecture).expect("the first is the least")
 }
 
 fn compile(nvcc: &Path, source: &Path, (capability, version): (u32, &str), out: &Path) -> Image {
     let name =
         source.file_stem().and_then(|stem| stem.to_str()).expect("kernels have plain names").to_owned();
-    let ptx = out.join(format!("{name}_{capability}.ptx"));
+    let file = out.join(format!("{name}_{capability}.ptx"));
     run(Command::new(nvcc)
         .args(["-ptx", "-std=c++17", &format!("-arch=compute_{capability}")])
         .arg(source)
         .arg("-o")
-        .arg(&ptx));
-    let text = fs::read_to_string(&ptx).expect("nvcc wrote it");
-    fs::write(&ptx, lowered(&text, version)).expect("OUT_DIR can be written to");
-    assemble(nvcc, &ptx, capability);
-    Image { name, capability, ptx }
+        .arg(&file));
+    let text = fs::read_to_string(&file).expect("nvcc wrote it");
+    fs::write(&file, lowered(&text, version)).expect("OUT_DIR can be written to");
+    Image { name, capability, file, report: String::new() }
 }
 
 fn lowered(ptx: &str, version: &str) -> String {
@@ -124,21 +157,27 @@ fn lowered(ptx: &str, version: &str) -> String {
     lines.collect()
 }
 
-/// Holds the lowered version to be true: ptxas refuses what a version does not have.
-fn assemble(nvcc: &Path, ptx: &Path, capability: u32) {
+/// Machine code; ptxas refuses what the lowered version of the PTX does not have.
+fn assemble(nvcc: &Path, ptx: &Image, architecture: u32) -> Image {
+    let file = ptx.file.with_file_name(format!("{}_{architecture}.cubin", ptx.name));
     let ptxas = nvcc.with_file_name("ptxas");
-    if ptxas.is_file() {
-        let cubin = ptx.with_extension("cubin");
-        run(Command::new(ptxas).arg(format!("-arch=sm_{capability}")).arg(ptx).arg("-o").arg(cubin));
-    }
+    let report = run(Command::new(ptxas)
+        .args(["-v", &format!("-arch=sm_{architecture}")])
+        .arg(&ptx.file)
+        .arg("-o")
+        .arg(&file));
+    Image { name: ptx.name.clone(), capability: architecture, file, report }
 }
 
-fn run(command: &mut Command) {
+/// What the command printed.
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(
         output.status.success(),
         "{command:?} failed, {}. A CUDA compiler of 11.4 or later serves; NVCC= (empty) builds for the CPU alone.\n{said}",
         output.status
     );
+    said
 }

@@ -30,6 +30,9 @@ pub enum Error {
     /// Values that make no sense, alone or together: options, shapes, voxels.
     #[error("{0}")]
     Invalid(String),
+    /// A device has less memory than was asked for; smaller blocks need less.
+    #[error("{0}")]
+    DeviceMemory(String),
 }
 
 impl Error {

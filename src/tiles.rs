@@ -48,20 +48,26 @@ impl Block {
 
 /// Blocks of at most `block` voxels (rounded up to the alignment) that cover `volume` once, in memory order.
 pub fn blocks(volume: Shape, block: Shape) -> Vec<Block> {
+    parts(volume, &Block::whole(volume), block)
+}
+
+/// As [`blocks`] for what one block of the volume answers for.
+pub fn parts(volume: Shape, of: &Block, block: Shape) -> Vec<Block> {
     let block = block.map(|extent| extent.max(1).next_multiple_of(ALIGNMENT));
-    let starts = |axis: usize| (0..volume[axis]).step_by(block[axis]);
+    let end = [0, 1, 2].map(|axis| of.start[axis] + of.shape[axis]);
+    let starts = |axis: usize| (of.start[axis]..end[axis]).step_by(block[axis]);
     let mut found = Vec::new();
     for z in starts(0) {
         for y in starts(1) {
-            found.extend(starts(2).map(|x| with_halo(volume, [z, y, x], block)));
+            found.extend(starts(2).map(|x| with_halo(volume, [z, y, x], block, end)));
         }
     }
     found
 }
 
-fn with_halo(volume: Shape, start: Shape, block: Shape) -> Block {
+fn with_halo(volume: Shape, start: Shape, block: Shape, end: Shape) -> Block {
     let axes = [0, 1, 2];
-    let end = axes.map(|axis| (start[axis] + block[axis]).min(volume[axis]));
+    let end = axes.map(|axis| (start[axis] + block[axis]).min(end[axis]));
     let read_start = start.map(|first| first.saturating_sub(HALO_BEFORE));
     let read_end = axes.map(|axis| (end[axis] + HALO_AFTER).min(volume[axis]));
     Block {
@@ -70,6 +76,14 @@ fn with_halo(volume: Shape, start: Shape, block: Shape) -> Block {
         read_start,
         read_shape: axes.map(|axis| read_end[axis] - read_start[axis]),
     }
+}
+
+/// Half of a block, along its longest axis; `None` where it is one of the least.
+pub fn halved(block: Shape) -> Option<Shape> {
+    let axis = (0..3).max_by_key(|axis| block[*axis])?;
+    let mut half = block;
+    half[axis] = (block[axis] / 2).next_multiple_of(ALIGNMENT);
+    (half[axis] < block[axis]).then_some(half)
 }
 
 /// The extent of cubic blocks whose network fits `bytes` of memory, given what the network takes per voxel.

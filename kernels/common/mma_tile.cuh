@@ -48,7 +48,7 @@ struct MmaTile {
     template <class Prologue>
     static __device__ void load(Shared& shared, const __half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
-#pragma unroll 4
+#pragma unroll Fetch<StageUnits, Threads>::LoadsBeside
         for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
             const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
             const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};

@@ -56,7 +56,13 @@ impl Choice {
         let cuda = |gpu| Device::Cuda { gpu, precision };
         match self {
             Choice::Cpu => Ok(Device::Cpu),
-            Choice::Auto => Ok(first_gpu().map_or(Device::Cpu, cuda)),
+            Choice::Auto => Ok(first_gpu().map_or_else(
+                |reason| {
+                    tracing::debug!("the network runs on the CPU, for there is no GPU to use: {reason}");
+                    Device::Cpu
+                },
+                cuda,
+            )),
             Choice::Cuda(number) => Gpu::open(number).map(cuda).map_err(|error| {
                 Error::invalid(format!("{self} is not available: {error}. Use --device cpu or --device auto"))
             }),
@@ -64,12 +70,30 @@ impl Choice {
     }
 }
 
-/// Where there is none, the reason is worth a line of debugging only.
-fn first_gpu() -> Option<Arc<Gpu>> {
-    let count = Gpu::count().map_err(|error| tracing::debug!("no GPU: {error}")).ok()?;
-    let usable = |number| {
-        let gpu = Gpu::open(number).map_err(|error| tracing::debug!("cuda:{number}: {error}")).ok()?;
-        (!gpu.is_emulated()).then_some(gpu)
-    };
-    (0..count).find_map(usable)
+/// The first GPU that can be used.
+///
+/// # Errors
+/// What is the matter with each.
+fn first_gpu() -> Result<Arc<Gpu>> {
+    let mut reasons = Vec::new();
+    for number in 0..Gpu::count()? {
+        match usable(number) {
+            Ok(gpu) => return Ok(gpu),
+            Err(reason) => reasons.push(reason.to_string()),
+        }
+    }
+    Err(Error::invalid(if reasons.is_empty() {
+        "the driver finds none".to_owned()
+    } else {
+        reasons.join("; ")
+    }))
+}
+
+fn usable(number: usize) -> Result<Arc<Gpu>> {
+    let gpu = Gpu::open(number)?;
+    if gpu.is_emulated() {
+        return Err(Error::invalid(format!("{gpu} is used on request alone")));
+    }
+    gpu.check_kernels()?;
+    Ok(gpu)
 }

@@ -9,7 +9,7 @@ use super::axes::{ORDERS, transposed};
 use super::engine::Engine;
 use super::inference::Network;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
 use crate::scale::{self, Enlargement};
@@ -113,7 +113,7 @@ fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weight
 /// Gets a block, the number of the network, and of its logits the plane z of what the block read, `[y][x][class]`.
 type Sink<'a> = dyn FnMut(&Block, usize, usize, &[[f32; CLASSES]]) + 'a;
 
-/// Every block through every network.
+/// Every block through every network. Where a GPU has less memory than a block takes, blocks are halved from there on.
 fn run(
     networks: &[Engine],
     shape: Shape,
@@ -121,10 +121,26 @@ fn run(
     read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
     sink: &mut Sink,
 ) -> Result<()> {
-    for block in tiles::blocks(shape, block) {
+    let mut most = block;
+    // What is to be done, the last one first, and by which networks it is done.
+    let mut todo: Vec<_> = tiles::blocks(shape, block).into_iter().rev().map(|block| (block, 0)).collect();
+    while let Some((block, done)) = todo.pop() {
+        if (0..3).any(|axis| block.shape[axis] > most[axis].next_multiple_of(tiles::ALIGNMENT)) {
+            todo.extend(tiles::parts(shape, &block, most).into_iter().rev().map(|part| (part, done)));
+            continue;
+        }
         let voxels = read(block.read_start, block.read_shape)?;
-        for (i, network) in networks.iter().enumerate() {
-            network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane))?;
+        for (i, network) in networks.iter().enumerate().skip(done) {
+            match network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane)) {
+                Err(Error::DeviceMemory(message)) => {
+                    let least = || Error::invalid(format!("the least block is too large: {message}"));
+                    most = tiles::halved(block.shape).ok_or_else(least)?;
+                    tracing::debug!("blocks of {most:?} voxels in place of {:?}: {message}", block.shape);
+                    todo.push((block, i));
+                    break;
+                }
+                result => result?,
+            }
         }
     }
     Ok(())

@@ -42,6 +42,12 @@ pub fn are_kernels_built() -> bool {
 /// `test` is the path of the calling test.
 #[track_caller]
 pub fn emulated(test: &str, work: impl FnOnce(&Arc<Gpu>)) {
+    emulated_with(test, &[], work);
+}
+
+/// As [`emulated`], the driver having these variables of its README too.
+#[track_caller]
+pub fn emulated_with(test: &str, variables: &[(&str, &str)], work: impl FnOnce(&Arc<Gpu>)) {
     if std::env::var_os(INSIDE).is_some() {
         let gpu = Gpu::open(0).unwrap();
         assert!(gpu.is_emulated());
@@ -53,7 +59,12 @@ pub fn emulated(test: &str, work: impl FnOnce(&Arc<Gpu>)) {
     }
     for capability in CAPABILITIES {
         let mut command = with_emulator(Command::new(std::env::current_exe().unwrap()), capability);
-        let output = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+        let output = command
+            .args(["--exact", test, "--nocapture"])
+            .env(INSIDE, "1")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
         let said =
             [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
         assert!(output.status.success(), "capability {capability}: {}\n{said}", output.status);

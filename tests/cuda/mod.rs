@@ -1,6 +1,8 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
 mod cells;
 mod driver;
+mod images;
 mod network;
 mod segment;
 mod selftest;
+mod trouble;

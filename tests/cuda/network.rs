@@ -3,12 +3,15 @@ use std::sync::Arc;
 
 use ndarray::{Array3, s};
 use tascan::device::cuda::Gpu;
+use tascan::device::cuda::convolution::Grid;
 use tascan::device::{Device, Precision};
+use tascan::error::{Error, Result};
 use tascan::network::engine::Engine;
 use tascan::network::prediction::{Prediction, Predictor};
+use tascan::ops::class_conv;
 use tascan::ops::softmax::softmax;
 
-use super::driver::emulated;
+use super::driver::{emulated, emulated_with};
 use crate::ops::grids;
 use crate::{compare, recipe};
 
@@ -56,11 +59,15 @@ fn probabilities_equal_those_of_the_cpu() {
 }
 
 fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Prediction {
+    predict_all(predictor, volume, block).unwrap()
+}
+
+fn predict_all(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Result<Prediction> {
     let mut read = |start: [usize; 3], shape: [usize; 3]| {
         let [z, y, x] = start;
         Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned())
     };
-    predictor.predict(volume.dim().into(), block, &mut read, &mut |_| ()).unwrap()
+    predictor.predict(volume.dim().into(), block, &mut read, &mut |_| ())
 }
 
 #[test]
@@ -74,6 +81,41 @@ fn blocks_give_the_bits_of_the_whole_volume() {
             let [whole, blocks] = [[1000; 3], [8, 8, 48]].map(|block| predict(&predictor, &volume, block));
             assert!(blocks.classes == whole.classes);
             assert!(blocks.probabilities == whole.probabilities);
+        }
+    });
+}
+
+#[test]
+fn blocks_that_exceed_the_memory_are_halved() {
+    let test = "cuda::network::blocks_that_exceed_the_memory_are_halved";
+    emulated_with(test, &[("CUDA_EMULATOR_MEMORY", "64000000")], |gpu| {
+        let (device, weights) = (on(gpu, Precision::F16), recipe::cellsegnet_weights(3));
+        let predictor = Predictor::on(&device, &weights, false).unwrap();
+        let engine = Engine::new(&device, &weights).unwrap();
+        let volume = noise([3, 5, 160]);
+        let whole = predict(&predictor, &volume, [1000; 3]);
+        // The whole volume takes 340 kB.
+        let _others = gpu.buffer(gpu.free_memory().unwrap() as usize - 250_000).unwrap();
+        let error = engine.logits(volume.view(), &mut |_, _| ()).unwrap_err();
+        assert!(matches!(error, Error::DeviceMemory(_)), "{error}");
+        assert!(predict(&predictor, &volume, [1000; 3]).classes == whole.classes);
+        let _rest = gpu.buffer(gpu.free_memory().unwrap() as usize - 50_000).unwrap();
+        let error = predict_all(&predictor, &volume, [1000; 3]).err().unwrap().to_string();
+        assert!(error.contains("the least block is too large") && error.contains("out of memory"), "{error}");
+    });
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    emulated("cuda::network::nothing_comes_of_nothing", |gpu| {
+        let device = on(gpu, Precision::F16);
+        let predictor = Predictor::on(&device, &recipe::cellsegnet_weights(3), false).unwrap();
+        for shape in [[0, 0, 0], [0, 5, 7], [3, 0, 7], [3, 5, 0]] {
+            assert_eq!(predict(&predictor, &noise(shape), [0; 3]).classes.dim(), shape.into());
+            let empty = || Grid::new(gpu, shape, 1, 4).unwrap();
+            assert!(empty().download::<f32>(gpu).unwrap().is_empty());
+            let conv = class_conv::on_gpu(gpu, Precision::F32, &[0.0; 3 * 32 * 27], &[0.0; 3]).unwrap();
+            conv.run(&empty(), None, &empty()).unwrap();
         }
     });
 }

@@ -11,9 +11,26 @@ use crate::error::{Error, Result};
 struct Image {
     /// Its stem.
     name: &'static str,
-    /// Major times 10 plus minor; later ones run it too, through the driver's compiler.
+    /// Major times 10 plus minor.
     capability: u32,
-    ptx: &'static [u8],
+    form: Form,
+    bytes: &'static [u8],
+}
+
+/// What a driver is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Text for the driver's own compiler, which serves all later GPUs.
+    Ptx,
+    /// Instructions, for this minor version of the capability and the later ones with the same major version.
+    MachineCode,
+}
+
+impl Form {
+    /// Whether a GPU of the compute capability `gpu` runs what was compiled for `image` (major times 10 plus minor).
+    pub fn serves(self, image: u32, gpu: u32) -> bool {
+        image <= gpu && (self == Form::Ptx || image / 10 == gpu / 10)
+    }
 }
 
 const IMAGES: &[Image] = include!(concat!(env!("OUT_DIR"), "/images.rs"));
@@ -61,26 +78,49 @@ impl Gpu {
         Ok(Kernel { name, function })
     }
 
+    /// Finds out whether the driver takes the kernels.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn check_kernels(&self) -> Result<()> {
+        IMAGES.first().map_or(Ok(()), |image| self.module(image.name).map(drop))
+    }
+
     fn module(&self, file: &'static str) -> Result<Arc<CudaModule>> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(file) {
             return Ok(module.clone());
         }
-        let images = IMAGES.iter().filter(|image| image.name == file && image.capability <= self.capability);
-        let image = images
-            .max_by_key(|image| image.capability)
+        let images = |form: Form| {
+            let serve = move |image: &&Image| {
+                image.name == file && image.form == form && form.serves(image.capability, self.capability)
+            };
+            IMAGES.iter().filter(serve).max_by_key(|image| image.capability)
+        };
+        let ptx = images(Form::Ptx)
             .ok_or_else(|| Error::invalid(format!("this build has no kernels {file}.cu for {self:?}")))?;
-        // The driver takes PTX up to a zero byte.
-        let ptx = Ptx::from_binary([image.ptx, b"\0"].concat());
-        let module = self
-            .context
-            .load_module(ptx)
-            .map_err(|error| self.failed(&format!("loading the kernels {file}.cu"), error))?;
+        // Whatever a driver has against machine code that is newer than itself, it may still compile the PTX.
+        let machine_code = images(Form::MachineCode).and_then(|image| {
+            let refused = |error| tracing::trace!("PTX in place of machine code: {error}");
+            self.load(file, image.bytes).map_err(refused).ok()
+        });
+        let module = machine_code.map_or_else(|| self.load(file, ptx.bytes), Ok)?;
         modules.insert(file, module.clone());
         Ok(module)
     }
 
-    /// Launches a kernel behind all that was launched before.
+    /// Loads `image`, PTX or machine code of `kernels/FILE.cu`.
+    ///
+    /// # Errors
+    /// Where the driver does not take it.
+    pub fn load(&self, file: &str, image: &[u8]) -> Result<Arc<CudaModule>> {
+        // The driver takes PTX up to a zero byte.
+        let image = Ptx::from_binary([image, b"\0"].concat());
+        let loaded = self.context.load_module(image);
+        loaded.map_err(|error| self.failed(&format!("loading the kernels {file}.cu"), error))
+    }
+
+    /// Launches a kernel behind all that was launched before; none where there is no block.
     ///
     /// # Errors
     /// Where the driver refuses, with kernel and shape; a fault inside the kernel may be told by a later call.
@@ -90,6 +130,9 @@ impl Gpu {
     /// large enough, and that memory stays until the work is done.
     pub unsafe fn launch<A: DeviceRepr>(&self, kernel: &Kernel, launch: Launch, arguments: &A) -> Result<()> {
         let Launch { grid: [x, y, z], threads } = launch;
+        if launch.grid.contains(&0) {
+            return Ok(());
+        }
         let shape = LaunchConfig { grid_dim: (x, y, z), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
         let mut call = self.stream.launch_builder(&kernel.function);
         call.arg(arguments);

@@ -150,13 +150,20 @@ fn failed(step: &str, error: DriverError) -> Error {
     let name = format!("{:?}", error.0);
     let said = error.error_string().map_or_else(|_| name.clone(), |text| text.to_string_lossy().into_owned());
     let advice = match error.0 {
-        CUDA_ERROR_OUT_OF_MEMORY => "a smaller --block needs less memory",
+        CUDA_ERROR_OUT_OF_MEMORY => {
+            "free memory on the GPU (nvidia-smi tells who has it), or use --device cpu"
+        }
         CUDA_ERROR_NO_DEVICE => "is a GPU visible (nvidia-smi, CUDA_VISIBLE_DEVICES)?",
         CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUDA_ERROR_NOT_INITIALIZED => "restart, or reinstall the driver",
-        CUDA_ERROR_NO_BINARY_FOR_GPU | CUDA_ERROR_INVALID_PTX | CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-            "the driver does not take the kernels: update it"
-        }
+        CUDA_ERROR_NO_BINARY_FOR_GPU
+        | CUDA_ERROR_INVALID_IMAGE
+        | CUDA_ERROR_INVALID_PTX
+        | CUDA_ERROR_UNSUPPORTED_PTX_VERSION => "the driver does not take the kernels: update it",
         _ => "--device cpu does without the GPU; CUDA_LAUNCH_BLOCKING=1 tells which kernel is at fault",
     };
-    Error::invalid(format!("{step}: {said} ({name}); {advice}"))
+    let message = format!("{step}: {said} ({name}); {advice}");
+    match error.0 {
+        CUDA_ERROR_OUT_OF_MEMORY => Error::DeviceMemory(message),
+        _ => Error::Invalid(message),
+    }
 }

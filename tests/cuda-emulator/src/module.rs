@@ -16,6 +16,8 @@ pub struct Function {
 }
 
 pub struct Module {
+    /// Of its PTX, 70 for 7.0.
+    pub version: u32,
     pub functions: Vec<Function>,
     /// Name, address and size.
     pub globals: Vec<(String, u64, usize)>,
@@ -37,7 +39,7 @@ impl Module {
         if parsed.target > device {
             return Err(LoadError::Target { target: parsed.target, device });
         }
-        let mut module = Module { functions: Vec::new(), globals: Vec::new() };
+        let mut module = Module { version: parsed.version, functions: Vec::new(), globals: Vec::new() };
         let local = parsed.kernels.iter().flat_map(|kernel| &kernel.variables);
         for variable in parsed.variables.iter().chain(local).filter(|v| v.space == Space::Global) {
             let address = place(variable)?;

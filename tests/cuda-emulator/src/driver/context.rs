@@ -1,7 +1,7 @@
 //! Contexts (CUDA Driver API, "Primary Context Management" and "Context Management"): one, which every thread may
 //! make current.
 
-use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, put};
+use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, put, trouble};
 use std::cell::RefCell;
 use std::ffi::{c_int, c_uint};
 use std::ptr::null_mut;
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn cuCtxGetDevice(out: *mut c_int) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxSynchronize() -> CUresult {
-    SUCCESS
+    trouble::call().err().unwrap_or(SUCCESS)
 }
 
 #[unsafe(no_mangle)]

@@ -5,7 +5,6 @@ use super::{CUresult, INVALID_DEVICE, INVALID_VALUE, SUCCESS, put};
 use std::ffi::{c_char, c_int, c_uint};
 
 pub const MULTIPROCESSORS: u32 = 108;
-pub const MEMORY: usize = 16 << 30;
 pub const SHARED_PER_BLOCK: usize = 48 << 10;
 pub const THREADS_PER_MULTIPROCESSOR: u32 = 2048;
 pub const REGISTERS: u32 = 65536;
@@ -17,6 +16,27 @@ pub fn capability() -> (u32, u32) {
     let parsed =
         text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parsed.unwrap_or((8, 0))
+}
+
+/// A number of the environment.
+fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Bytes of device memory.
+pub fn memory() -> usize {
+    number("CUDA_EMULATOR_MEMORY").unwrap_or(16 << 30)
+}
+
+/// As `cuDriverGetVersion`: 13050 is the driver of CUDA 13.5.
+fn version() -> c_int {
+    number("CUDA_EMULATOR_DRIVER_VERSION").unwrap_or(13050)
+}
+
+/// The latest version of PTX that a driver takes, 70 for 7.0: four majors behind CUDA's (PTX ISA, chapter 13, "Release
+/// Notes"; a few minor versions of CUDA came with an earlier PTX).
+pub fn ptx_version() -> u32 {
+    (version() / 1000 * 10 + version() % 1000 / 10 - 40).max(0) as u32
 }
 
 /// Most shared memory that a block may ask for.
@@ -39,7 +59,7 @@ pub extern "C" fn cuInit(_flags: c_uint) -> CUresult {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDriverGetVersion(out: *mut c_int) -> CUresult {
     // SAFETY: the caller's promise.
-    unsafe { put(out, 13050) }
+    unsafe { put(out, version()) }
 }
 
 /// # Safety
@@ -94,7 +114,7 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(out: *mut [u8; 16], device: c_int) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceTotalMem_v2(out: *mut usize, _device: c_int) -> CUresult {
     // SAFETY: the caller's promise.
-    unsafe { put(out, MEMORY) }
+    unsafe { put(out, memory()) }
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use super::{
     CUresult, Handle, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_VALUE, LAUNCH_FAILED, LAUNCH_OUT_OF_RESOURCES,
-    MISALIGNED_ADDRESS, NOT_SUPPORTED, SUCCESS, device, report,
+    MISALIGNED_ADDRESS, NOT_SUPPORTED, SUCCESS, device, report, trouble,
 };
 use crate::check::{self, Kind};
 use crate::exec::launch::{Launch, next_serial};
@@ -43,6 +43,9 @@ unsafe fn launch(
     if threads > u64::from(program.max_threads) || dynamic_shared > function.max_dynamic_shared.load(Relaxed)
     {
         return LAUNCH_OUT_OF_RESOURCES;
+    }
+    if let Err(failed) = trouble::launch() {
+        return failed;
     }
     let mut bytes = vec![0; program.param_bytes];
     for (number, (offset, size)) in program.params.iter().enumerate() {

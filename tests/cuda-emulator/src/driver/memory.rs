@@ -1,7 +1,7 @@
 //! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). A copy to
 //! the host of bytes that nothing wrote is told, and fails after the copy.
 
-use super::{CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, device, put};
+use super::{CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, device, put, trouble};
 use crate::check;
 use crate::memory::device::Device;
 use std::alloc::{Layout, alloc, dealloc};
@@ -15,11 +15,14 @@ type Address = u64;
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAlloc_v2(out: *mut Address, bytes: usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     let mut memory = Device::lock();
     if bytes == 0 {
         return INVALID_VALUE;
     }
-    if memory.used().saturating_add(bytes) > device::MEMORY {
+    if memory.used().saturating_add(bytes) > device::memory() {
         return OUT_OF_MEMORY;
     }
     // SAFETY: the caller's promise.
@@ -36,6 +39,9 @@ pub unsafe extern "C" fn cuMemAllocAsync(out: *mut Address, bytes: usize, _strea
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemFree_v2(address: Address) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     if address == 0 || Device::lock().release(address) { SUCCESS } else { INVALID_VALUE }
 }
 
@@ -48,10 +54,13 @@ pub extern "C" fn cuMemFreeAsync(address: Address, _stream: Handle) -> CUresult 
 /// Both pointers are null or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     // SAFETY: the caller's promise.
     unsafe {
-        put(free, device::MEMORY - Device::lock().used());
-        put(total, device::MEMORY)
+        put(free, device::memory().saturating_sub(Device::lock().used()));
+        put(total, device::memory())
     }
 }
 
@@ -97,6 +106,9 @@ pub unsafe extern "C" fn cuMemFreeHost(start: *mut c_void) -> CUresult {
 /// `from` is valid for `bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     if bytes == 0 {
         return SUCCESS;
     }
@@ -124,6 +136,9 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
 /// `to` is valid for `bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     if bytes == 0 {
         return SUCCESS;
     }
@@ -155,6 +170,9 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
 /// What was not written stays unwritten in the copy.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     if bytes == 0 {
         return SUCCESS;
     }
@@ -182,6 +200,9 @@ pub extern "C" fn cuMemcpyDtoDAsync_v2(
 }
 
 fn fill(at: Address, value: &[u8], count: usize) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     let bytes = value.len() * count;
     if bytes == 0 {
         return SUCCESS;

@@ -11,6 +11,7 @@ mod memory;
 mod module;
 mod report;
 mod stream;
+mod trouble;
 mod unsupported;
 
 /// Results of the driver (`CUresult`).
@@ -20,27 +21,36 @@ pub const INVALID_VALUE: CUresult = 1;
 pub const OUT_OF_MEMORY: CUresult = 2;
 pub const INVALID_DEVICE: CUresult = 101;
 pub const INVALID_CONTEXT: CUresult = 201;
+pub const NO_BINARY_FOR_GPU: CUresult = 209;
 pub const INVALID_PTX: CUresult = 218;
 pub const FILE_NOT_FOUND: CUresult = 301;
 pub const INVALID_HANDLE: CUresult = 400;
 pub const NOT_FOUND: CUresult = 500;
+pub const UNSUPPORTED_PTX_VERSION: CUresult = 222;
 pub const ILLEGAL_ADDRESS: CUresult = 700;
 pub const LAUNCH_OUT_OF_RESOURCES: CUresult = 701;
 pub const MISALIGNED_ADDRESS: CUresult = 716;
 pub const LAUNCH_FAILED: CUresult = 719;
 pub const NOT_SUPPORTED: CUresult = 801;
+pub const UNKNOWN: CUresult = 999;
 
 /// Opaque handles: contexts, streams, events, modules and functions.
 pub type Handle = *mut std::ffi::c_void;
 
 /// Names and descriptions of the results above.
-const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 14] = [
+const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 17] = [
     (SUCCESS, c"CUDA_SUCCESS", c"no error"),
     (INVALID_VALUE, c"CUDA_ERROR_INVALID_VALUE", c"invalid argument"),
     (OUT_OF_MEMORY, c"CUDA_ERROR_OUT_OF_MEMORY", c"out of memory"),
     (INVALID_DEVICE, c"CUDA_ERROR_INVALID_DEVICE", c"invalid device ordinal"),
     (INVALID_CONTEXT, c"CUDA_ERROR_INVALID_CONTEXT", c"invalid device context"),
+    (NO_BINARY_FOR_GPU, c"CUDA_ERROR_NO_BINARY_FOR_GPU", c"machine code, and the emulator takes PTX"),
     (INVALID_PTX, c"CUDA_ERROR_INVALID_PTX", c"a PTX compilation failed (reason on stderr)"),
+    (
+        UNSUPPORTED_PTX_VERSION,
+        c"CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
+        c"the provided PTX was compiled with an unsupported toolchain",
+    ),
     (FILE_NOT_FOUND, c"CUDA_ERROR_FILE_NOT_FOUND", c"file not found"),
     (INVALID_HANDLE, c"CUDA_ERROR_INVALID_HANDLE", c"invalid resource handle"),
     (NOT_FOUND, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
@@ -51,8 +61,13 @@ const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 14] = [
         c"too many resources requested for launch",
     ),
     (MISALIGNED_ADDRESS, c"CUDA_ERROR_MISALIGNED_ADDRESS", c"a misaligned address (report on stderr)"),
-    (LAUNCH_FAILED, c"CUDA_ERROR_LAUNCH_FAILED", c"a check of the emulator failed (report on stderr)"),
+    (
+        LAUNCH_FAILED,
+        c"CUDA_ERROR_LAUNCH_FAILED",
+        c"a launch failed (reason on stderr, or CUDA_EMULATOR_FAIL_LAUNCH)",
+    ),
     (NOT_SUPPORTED, c"CUDA_ERROR_NOT_SUPPORTED", c"operation not supported by the emulator"),
+    (UNKNOWN, c"CUDA_ERROR_UNKNOWN", c"unknown error"),
 ];
 
 /// # Safety

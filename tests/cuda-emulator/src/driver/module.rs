@@ -1,17 +1,24 @@
 //! Modules and functions (CUDA Driver API, "Module Management" and "Execution Control").
 
 use super::{
-    CUresult, FILE_NOT_FOUND, Handle, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NOT_FOUND, SUCCESS, device,
-    put,
+    CUresult, FILE_NOT_FOUND, Handle, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NO_BINARY_FOR_GPU,
+    NOT_FOUND, SUCCESS, UNSUPPORTED_PTX_VERSION, device, put, trouble,
 };
 use crate::error::LoadError;
 use crate::module::{Function, Module};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
+/// How a cubin, an ELF file, begins: instructions of a GPU, which this driver does not execute.
+const MACHINE_CODE: &[u8] = b"\x7fELF";
+
 fn load_text(out: *mut Handle, source: &str) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
     let (major, minor) = device::capability();
     match Module::load(source, major * 10 + minor) {
+        Ok(module) if module.version > device::ptx_version() => UNSUPPORTED_PTX_VERSION,
         // SAFETY: the callers' promise.
         Ok(module) => unsafe { put(out, Box::into_raw(Box::new(module)).cast()) },
         Err(error) => {
@@ -29,7 +36,11 @@ pub unsafe extern "C" fn cuModuleLoadData(out: *mut Handle, image: *const c_void
         return INVALID_VALUE;
     }
     // SAFETY: the caller's promise.
-    match unsafe { CStr::from_ptr(image.cast()) }.to_str() {
+    let text = unsafe { CStr::from_ptr(image.cast()) };
+    if text.to_bytes().starts_with(MACHINE_CODE) {
+        return NO_BINARY_FOR_GPU;
+    }
+    match text.to_str() {
         Ok(source) => load_text(out, source),
         Err(error) => {
             eprintln!("cuda-emulator: {}", LoadError::Image(error.to_string()));

@@ -1,6 +1,6 @@
 //! Streams (CUDA Driver API, "Stream Management"): all work is done when it is enqueued.
 
-use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, put};
+use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, put, trouble};
 use std::ffi::{c_int, c_uint, c_void};
 
 /// # Safety
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamSynchronize(_stream: Handle) -> CUresult {
-    SUCCESS
+    trouble::call().err().unwrap_or(SUCCESS)
 }
 
 #[unsafe(no_mangle)]

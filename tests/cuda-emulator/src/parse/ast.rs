@@ -150,6 +150,8 @@ pub struct Kernel {
 
 #[derive(Debug, Clone, Default)]
 pub struct Module {
+    /// `.version 7.0` gives 70.
+    pub version: u32,
     /// `.target sm_80` gives 80.
     pub target: u32,
     pub variables: Vec<Variable>,

@@ -18,7 +18,7 @@ impl<'a> Parser<'a> {
         while let Token::Word(word) = self.peek() {
             self.next();
             match word {
-                ".version" => self.version()?,
+                ".version" => module.version = self.version()?,
                 ".target" => module.target = self.target()?,
                 ".address_size" => drop(self.integer()?),
                 ".file" => self.skip_line(),
@@ -38,10 +38,10 @@ impl<'a> Parser<'a> {
     }
 
     /// `9.5`: the dot and the digits are tokens of their own.
-    fn version(&mut self) -> Result<(), LoadError> {
-        self.integer()?;
+    fn version(&mut self) -> Result<u32, LoadError> {
+        let major = self.integer()?;
         self.expect('.')?;
-        self.integer().map(drop)
+        Ok((10 * major + self.integer()?) as u32)
     }
 
     fn target(&mut self) -> Result<u32, LoadError> {
