@@ -209,7 +209,7 @@ fn a_finer_scale_that_finds_the_same_cells_is_preferred() {
         };
         choice::choose(|scale| [scale; 3], look).unwrap()
     };
-    for (fine, coarse, scale) in [(110, 100, 1), (111, 100, 2), (91, 100, 1), (90, 100, 2), (0, 0, 2)] {
+    for (fine, coarse, scale) in [(125, 100, 1), (126, 100, 2), (80, 100, 1), (79, 100, 2), (0, 0, 2)] {
         assert_eq!(counts(fine, coarse), scale, "{fine} and {coarse} cells");
     }
 }

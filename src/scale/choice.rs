@@ -9,7 +9,9 @@
 //!
 //! Measured on three embryos, an ovule and twenty synthetic tissues with cells of 9 to 86 voxels: at all scales at
 //! which cells are 15 to 35 voxels wide their widths agree within 5 %, and molten cells show at most 12 at scale 2.
-//! Scales of which one shreds or joins cells differ by a sixth or more in their number.
+//! The ovule, the embryos and 17 more tissues, with the shipped model at both scales: where one finds up to 1.28 times as
+//! many cells as the other (13 volumes), the finer one has a mean DSC that is 0.02 higher, and no more false cells; from 1.3
+//! to 1.6 (3) it has a higher DSC too, but up to three times the false cells; from 1.9 on (4) it shreds cells.
 use ndarray::ArrayView3;
 
 use crate::error::Result;
@@ -21,7 +23,7 @@ pub const WIDEST: f64 = 32.0;
 
 /// Two scales find about as many cells where neither finds more than this many times those of the other. To shred
 /// cells costs far more than to reduce them without need: the doubt is for the coarser scale.
-pub const ALIKE: f64 = 1.1;
+pub const ALIKE: f64 = 1.25;
 
 /// The coarsest scale that is chosen without being asked for.
 pub const COARSEST: usize = 8;
