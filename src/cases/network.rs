@@ -7,10 +7,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{About, Case, Pipe, Visit, Work, absolute, relative};
+use super::{About, Case, Pipe, Visit, Work, absolute, exact, relative};
 use crate::device::cpu::simd::Isa;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
+use crate::device::cuda::volume::DeviceVolume;
 use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::network::engine::Engine;
@@ -21,7 +22,7 @@ use crate::ops::class_conv::{self, CLASSES, ClassConv};
 use crate::ops::conv_transpose3d::ConvTranspose3d;
 use crate::ops::conv3d::{Conv3d, Method};
 use crate::ops::first_conv::{self, FirstConv, MIDDLE};
-use crate::ops::softmax::softmax;
+use crate::ops::{cuda, softmax};
 use crate::pipeline::Model;
 use crate::volume::Shape;
 
@@ -46,7 +47,29 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
         layers.class_conv(visit)?;
         layers.network(visit)?;
     }
-    Ok(())
+    classes(gpu, edge, visit)
+}
+
+/// The class of every voxel, of logits of which some are equal.
+fn classes(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
+    let voxels = edge.pow(3);
+    let logits: Vec<f32> = noise(1, CLASSES * voxels, 2.5).into_iter().map(f32::round).collect();
+    let sent = gpu.map(|gpu| Grid::upload(gpu, [edge; 3], &logits)).transpose()?;
+    let about = About {
+        operation: "softmax class",
+        shape: format!("{edge}^3x{CLASSES} to {edge}^3x1"),
+        dtype: "f32",
+        work: Work { operations: (2 * voxels) as f64, bytes: (voxels * (4 * CLASSES + 1)) as f64 },
+        pipe: Pipe::Scalar,
+        tolerance: 0.0,
+    };
+    let cpu = || logits.as_chunks().0.par_iter().map(|logits| softmax::class(*logits)).collect::<Vec<_>>();
+    let launch = gpu.zip(sent).map(|(gpu, sent)| move || cuda::classes::classes(gpu, &sent));
+    let compare = |expected: &Vec<u8>, found: &DeviceVolume<u8>| match gpu {
+        Some(gpu) => Ok(exact(expected, &found.download(gpu)?.into_raw_vec_and_offset().0)),
+        None => Ok(0.0),
+    };
+    visit(&Case::new(about, cpu, launch, compare))
 }
 
 /// Repeatable numbers, evenly spread over plus or minus `bound`.
@@ -351,7 +374,7 @@ impl<'a> Layers<'a> {
         };
         let launch = on_gpu.as_ref().map(|engine| || logits(engine));
         let probabilities = |logits: &[[f32; CLASSES]]| -> Vec<f32> {
-            logits.par_iter().flat_map_iter(|logits| softmax(*logits)).collect()
+            logits.par_iter().flat_map_iter(|logits| softmax::softmax(*logits)).collect()
         };
         let compare = |expected: &Result<Vec<_>>, found: &Vec<_>| match expected {
             Ok(expected) => Ok(absolute(&probabilities(expected), &probabilities(found))),

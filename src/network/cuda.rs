@@ -9,6 +9,7 @@ use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
 use crate::error::Result;
 use crate::ops::class_conv::{self, CLASSES};
+use crate::ops::cuda::classes;
 use crate::ops::first_conv::COUT as FIRST_CHANNELS;
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -79,13 +80,28 @@ impl CudaNetwork {
         block: ArrayView3<f32>,
         sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
     ) -> Result<()> {
-        let shape: Shape = block.dim().into();
-        if shape.contains(&0) {
+        if block.is_empty() {
             return Ok(());
         }
+        let (_, rows, columns) = block.dim();
         let logits: Vec<f32> = self.launch(block)?.download(&self.gpu)?;
-        for (z, plane) in logits.chunks_exact(shape[1] * shape[2] * CLASSES).enumerate() {
+        for (z, plane) in logits.chunks_exact(rows * columns * CLASSES).enumerate() {
             sink(z, bytemuck::cast_slice(plane));
+        }
+        Ok(())
+    }
+
+    /// The classes of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as `[y][x]`.
+    ///
+    /// # Errors
+    /// Where the GPU has too little memory or fails.
+    pub fn classes(&self, block: ArrayView3<f32>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        let classes = classes::classes(&self.gpu, &self.launch(block)?)?.download(&self.gpu)?;
+        for (z, plane) in classes.outer_iter().enumerate() {
+            sink(z, plane.as_slice().unwrap_or_default());
         }
         Ok(())
     }

@@ -9,6 +9,24 @@ use crate::memory;
 use crate::ops::class_conv::CLASSES;
 use crate::weights::Weights;
 
+/// What a block's result is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Probabilities too: 12 bytes a voxel.
+    Logits,
+    /// Classes alone: 1 byte a voxel, where the device finds them itself.
+    Classes,
+}
+
+/// One plane of a block.
+#[derive(Clone, Copy)]
+pub enum Plane<'a> {
+    /// `[y][x][class]`
+    Logits(&'a [[f32; CLASSES]]),
+    /// `[y][x]`
+    Classes(&'a [u8]),
+}
+
 /// A network that is ready to run on its device.
 #[derive(Clone)]
 pub enum Engine {
@@ -39,12 +57,35 @@ impl Engine {
         block: ArrayView3<f32>,
         sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
     ) -> Result<()> {
-        match self {
-            Engine::Cpu(network) => {
-                network.logits(block, sink);
+        self.run(block, Wanted::Logits, &mut |z, plane| {
+            if let Plane::Logits(plane) = plane {
+                sink(z, plane);
+            }
+        })
+    }
+
+    /// Runs the network on a block of normalised voxels: `sink` gets what is wanted plane by plane, z upwards; the CPU
+    /// always gives logits.
+    ///
+    /// # Errors
+    /// Where a GPU has too little memory or fails.
+    pub fn run(
+        &self,
+        block: ArrayView3<f32>,
+        wanted: Wanted,
+        sink: &mut dyn FnMut(usize, Plane),
+    ) -> Result<()> {
+        match (self, wanted) {
+            (Engine::Cpu(network), _) => {
+                network.logits(block, &mut |z, plane| sink(z, Plane::Logits(plane)));
                 Ok(())
             }
-            Engine::Cuda(network) => network.logits(block, sink),
+            (Engine::Cuda(network), Wanted::Logits) => {
+                network.logits(block, &mut |z, plane| sink(z, Plane::Logits(plane)))
+            }
+            (Engine::Cuda(network), Wanted::Classes) => {
+                network.classes(block, &mut |z, plane| sink(z, Plane::Classes(plane)))
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
-use super::engine::Engine;
+use super::engine::{Engine, Plane, Wanted};
 use super::inference::Network;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -64,7 +64,8 @@ impl Predictor {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
         let count = self.networks.len();
         let mut done = 0.0;
-        run(&self.networks, shape, block, read, &mut |block, i, z, plane| {
+        let wanted = if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes };
+        run((&self.networks, wanted), shape, block, read, &mut |block, i, z, plane| {
             prediction.add_plane(block, z, plane, (i, count));
             done += share(block, count);
             progress(done as usize);
@@ -91,13 +92,17 @@ impl Predictor {
         let mut logits = Array3::from_elem(scale::reduced_shape(shape, factors), [0.0; CLASSES]);
         let mut done = 0.0;
         for i in 0..count {
-            run(&self.networks[i..=i], logits.dim().into(), block, read, &mut |block, _, z, plane| {
-                keep_plane(&mut logits, block, z, plane);
+            let network = (&self.networks[i..=i], Wanted::Logits);
+            run(network, logits.dim().into(), block, read, &mut |block, _, z, plane| {
+                if let Plane::Logits(plane) = plane {
+                    keep_plane(&mut logits, block, z, plane);
+                }
                 done += share(block, count);
                 progress(done as usize);
             })?;
             for z in 0..shape[0] {
-                prediction.add_plane(&whole, z, &enlargement.plane(&logits, z), (i, count));
+                let plane = enlargement.plane(&logits, z);
+                prediction.add_plane(&whole, z, Plane::Logits(&plane), (i, count));
             }
         }
         Ok(prediction)
@@ -110,12 +115,12 @@ fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weight
     orders.iter().map(|order| transposed(weights, *order))
 }
 
-/// Gets a block, the number of the network, and of its logits the plane z of what the block read, `[y][x][class]`.
-type Sink<'a> = dyn FnMut(&Block, usize, usize, &[[f32; CLASSES]]) + 'a;
+/// Gets a block, the number of the network, and of its result the plane z of what the block read.
+type Sink<'a> = dyn FnMut(&Block, usize, usize, Plane) + 'a;
 
 /// Every block through every network. Where a GPU has less memory than a block takes, blocks are halved from there on.
 fn run(
-    networks: &[Engine],
+    (networks, wanted): (&[Engine], Wanted),
     shape: Shape,
     block: Shape,
     read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
@@ -131,7 +136,7 @@ fn run(
         }
         let voxels = read(block.read_start, block.read_shape)?;
         for (i, network) in networks.iter().enumerate().skip(done) {
-            match network.logits(voxels.view(), &mut |z, plane| sink(&block, i, z, plane)) {
+            match network.run(voxels.view(), wanted, &mut |z, plane| sink(&block, i, z, plane)) {
                 Err(Error::DeviceMemory(message)) => {
                     let least = || Error::invalid(format!("the least block is too large: {message}"));
                     most = tiles::halved(block.shape).ok_or_else(least)?;
@@ -171,30 +176,49 @@ impl Prediction {
         }
     }
 
-    /// Takes over what the block answers for of one plane (z within what it read) from network `i` of `count`.
-    fn add_plane(&mut self, block: &Block, z: usize, plane: &[[f32; CLASSES]], (i, count): (usize, usize)) {
+    /// Takes over what the block answers for of one plane (z within what it read) from network `i` of `count`;
+    /// probabilities come of logits alone.
+    fn add_plane(&mut self, block: &Block, z: usize, plane: Plane, (i, count): (usize, usize)) {
         let Some(at) = block.answers_for(z) else { return };
-        let [_, sy, sx] = block.start;
-        let [_, ny, nx] = block.shape;
-        let row = |y: usize| block.row(y, plane);
+        match plane {
+            Plane::Classes(plane) => self.add_classes(block, at, i, |y| block.row(y, plane).iter().copied()),
+            Plane::Logits(plane) => {
+                let class = |logits: &[f32; CLASSES]| softmax::class(*logits);
+                self.add_classes(block, at, i, |y| block.row(y, plane).iter().map(class));
+                self.add_probabilities(block, at, plane, count);
+            }
+        }
+    }
+
+    /// `row` gives the classes of a row of the block, network `i` of them all.
+    fn add_classes<R: Iterator<Item = u8>>(
+        &mut self,
+        block: &Block,
+        at: usize,
+        i: usize,
+        row: impl Fn(usize) -> R + Sync,
+    ) {
+        let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
         let mut classes = self.classes.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
         let rows: Vec<_> = classes.outer_iter_mut().enumerate().collect();
         rows.into_par_iter().for_each(|(y, mut classes)| {
-            for (class, logits) in classes.iter_mut().zip(row(y)) {
-                let found = softmax::class(*logits);
+            for (class, found) in classes.iter_mut().zip(row(y)) {
                 *class = if i == 0 { found } else { found.min(*class) };
             }
         });
-        if let Some(probabilities) = &mut self.probabilities {
-            let mut part = probabilities.slice_mut(s![.., at, sy..sy + ny, sx..sx + nx]);
-            let rows: Vec<_> = part.axis_iter_mut(ndarray::Axis(1)).enumerate().collect();
-            rows.into_par_iter().for_each(|(y, mut part)| {
-                for (x, logits) in row(y).iter().enumerate() {
-                    for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
-                        part[[c, x]] += p / count as f32;
-                    }
+    }
+
+    fn add_probabilities(&mut self, block: &Block, at: usize, plane: &[[f32; CLASSES]], count: usize) {
+        let Some(probabilities) = &mut self.probabilities else { return };
+        let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
+        let mut part = probabilities.slice_mut(s![.., at, sy..sy + ny, sx..sx + nx]);
+        let rows: Vec<_> = part.axis_iter_mut(ndarray::Axis(1)).enumerate().collect();
+        rows.into_par_iter().for_each(|(y, mut part)| {
+            for (x, logits) in block.row(y, plane).iter().enumerate() {
+                for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
+                    part[[c, x]] += p / count as f32;
                 }
-            });
-        }
+            }
+        });
     }
 }

@@ -41,6 +41,11 @@ impl Grid {
         Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
     }
 
+    /// Where it lies on the device.
+    pub fn address(&self) -> u64 {
+        self.buffer.address()
+    }
+
     /// The values, `[z][y][x][channel]`.
     ///
     /// # Errors

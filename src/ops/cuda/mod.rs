@@ -1,6 +1,7 @@
-//! The operations of the second stage on a GPU: volumes that stay there, and the values of their namesakes in
-//! [`crate::ops`] to the bit. The kernels are those of `kernels/NAME.cu`.
+//! The operations on whole volumes behind the network, on a GPU: volumes that stay there, and the values of their
+//! namesakes in [`crate::ops`] to the bit. The kernels are those of `kernels/NAME.cu`.
 pub mod basins;
+pub mod classes;
 pub mod contacts;
 pub mod distance;
 pub mod erosion;
