@@ -2,3 +2,4 @@
 mod driver;
 mod network;
 mod segment;
+mod training;

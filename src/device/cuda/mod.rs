@@ -6,10 +6,12 @@
 //! | [`memory`] | device memory, kept for the next one who needs as much |
 //! | [`convolution`] | what all convolutions are launched with |
 //! | [`packing`] | weights in the order in which the kernels read them |
+//! | [`training`] | the parts of a training step |
 pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
+pub mod training;
 
 use std::collections::HashMap;
 use std::fmt;
