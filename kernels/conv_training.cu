@@ -109,8 +109,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_32(Con
     double_grid<32, 8>(conv);
 }
 
-// Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32 channels,
-// w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
+// Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32
+// channels, w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
 extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input(Convolution<float> conv) {
     constexpr int Classes = 3, Cout = 32, Groups = Cout / 4, Run = 4;
     constexpr int InZ = 6, InY = 6, InX = 10;

@@ -4,7 +4,7 @@
 struct Packing {
     const float* values;     // all parameters
     const uint4* places;     // for each packed weight its place among them, or None
-    float4* packed;          // [4 * quads]
+    float4* packed;          // four weights each, [quads]
     const float* weight1;    // [16]
     const float* bias1;      // [16]
     const float* weight2;    // [32][16][27]

@@ -18,7 +18,7 @@ use crate::ops::grids::{noisy, poisoned};
 /// Worst seen: 7e-7.
 const TOLERANCE: f32 = 5e-6;
 /// Volumes and the extent of the finer grid.
-const SHAPES: [(usize, [usize; 3]); 3] = [(1, [1, 1, 1]), (1, [3, 5, 9]), (2, [5, 4, 2])];
+const SHAPES: [(usize, [usize; 3]); 3] = [(2, [1, 1, 1]), (1, [3, 5, 9]), (2, [5, 4, 2])];
 
 struct Layers {
     gpu: Arc<Gpu>,

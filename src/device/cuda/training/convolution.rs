@@ -1,6 +1,7 @@
 //! The convolutions of a training step and their gradients to the input: kernels/conv_training.cu, and at full resolution
 //! kernels/first_conv.cu and kernels/class_conv.cu. Layers are named as in [`crate::network::layout`].
-use super::packing::{Order, Packing};
+use super::packing::Packing;
+use super::places::Order;
 use super::{Batch, Named, Parameters, launch};
 use crate::device::cuda::convolution::Arguments;
 use crate::device::cuda::kernels::Launch;

@@ -1,7 +1,8 @@
 //! Gradients to the weights of all convolutions: kernels/weight_gradient.cu.
 use cudarc::driver::DeviceRepr;
 
-use super::packing::{Order, Packing};
+use super::packing::Packing;
+use super::places::Order;
 use super::{Batch, Named, Parameters, launch, over};
 use crate::device::cuda::kernels::Launch;
 use crate::error::Result;
