@@ -3,6 +3,7 @@ mod adam;
 mod batch_norm;
 mod convolution;
 mod loss;
+mod program;
 mod steps;
 
 use std::sync::Arc;
