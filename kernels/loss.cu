@@ -74,7 +74,7 @@ __device__ double own_weight(const Loss& loss, long long voxel) {
 }  // namespace
 
 // Logits to probabilities, and the sums of a chunk.
-extern "C" __global__ void __launch_bounds__(Threads) loss_sums(Loss loss) {
+extern "C" __global__ void __launch_bounds__(Threads, 2) loss_sums(Loss loss) {
     double sums[Sums] = {};
     const long long end = min(loss.voxels, (blockIdx.x + 1ll) * Chunk);
     for (long long voxel = blockIdx.x * static_cast<long long>(Chunk) + threadIdx.x; voxel < end; voxel += Threads) {
