@@ -1,4 +1,5 @@
-// The network's first two convolutions folded into one, with the batch norm and the ReLU behind them.
+// The network's first two convolutions folded into one, with the batch norm and the ReLU behind them; in training with a
+// bias alone.
 //
 // `c1[o][c] = relu(scale[c] * sum_k (x[o + k - 1] * w[k][0][c] + inside[o + k - 1] * w[k][1][c]) + shift[c])`: the second channel is 1
 // within the volume and 0 in its padding and carries conv1's bias. A block of threads computes 4x4x16 voxels; a
@@ -55,8 +56,22 @@ __device__ void store(__half* output, float4 value) {
     *reinterpret_cast<uint2*>(output) = make_uint2(to_word(value.x, value.y), to_word(value.z, value.w));
 }
 
-template <class Value>
-__device__ void first_conv(const Convolution<float>& conv) {
+// What stands behind the sums at inference.
+struct NormRelu {
+    __device__ float4 operator()(float4 sum, const float* epilogue, int channel) const {
+        return relu_affine(sum, epilogue, Cout, channel);
+    }
+};
+
+// And in training, where the moments are to be taken first.
+struct Bias {
+    __device__ float4 operator()(float4 sum, const float* epilogue, int channel) const {
+        return sum + __ldg(reinterpret_cast<const float4*>(epilogue + channel));
+    }
+};
+
+template <class Value, class Epilogue>
+__device__ void first_conv(const Convolution<float>& conv, Epilogue epilogue) {
     __shared__ Shared shared;
     const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
                           static_cast<int>(blockIdx.x) * TileX};
@@ -74,7 +89,7 @@ __device__ void first_conv(const Convolution<float>& conv) {
             for (int half = 0; half < 2; half++) {
                 const int channel = 4 * group + 16 * half;
                 Value* output = static_cast<Value*>(conv.output) + voxel(conv.out, at) * Cout + channel;
-                store(output, relu_affine(sum[v][half], conv.epilogue, Cout, channel));
+                store(output, epilogue(sum[v][half], conv.epilogue, channel));
             }
         }
     }
@@ -83,9 +98,13 @@ __device__ void first_conv(const Convolution<float>& conv) {
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(Convolution<float> conv) {
-    first_conv<float>(conv);
+    first_conv<float>(conv, NormRelu());
 }
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(Convolution<float> conv) {
-    first_conv<__half>(conv);
+    first_conv<__half>(conv, NormRelu());
+}
+
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_training(Convolution<float> conv) {
+    first_conv<float>(conv, Bias());
 }

@@ -2,6 +2,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::device::Precision;
+use crate::device::choice::Choice;
 use crate::error::Result;
 use crate::train::config::Config;
 use crate::train::run::{Start, train};
@@ -12,6 +14,9 @@ pub struct Args {
     /// The parameters of the run.
     #[arg(long, value_name = "RUN.TOML")]
     config: PathBuf,
+    /// Where the network learns: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER; in f32 on each.
+    #[arg(long, default_value_t)]
+    device: Choice,
     /// Begin with this model (safetensors or PyTorch checkpoint) instead of random weights.
     #[arg(long, value_name = "MODEL")]
     init: Option<PathBuf>,
@@ -31,7 +36,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     config.output = args.output.unwrap_or(config.output);
     config.steps = args.steps.unwrap_or(config.steps);
     let start = if args.resume { Start::Resume(args.init) } else { Start::Fresh(args.init) };
-    let model = train(&config, &start)?;
+    let device = args.device.open(Precision::F32)?;
+    let model = train(&config, &start, &device)?;
     println!("{}", model.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -112,3 +112,23 @@ pub fn total_len() -> usize {
 pub fn range_of(name: &str) -> Option<Range<usize>> {
     tensors().find(|(parameter, _)| parameter.name == name).map(|(_, range)| range)
 }
+
+/// The first two extents of a convolution's weights.
+///
+/// # Panics
+/// Where the network has no convolution of this name.
+pub fn channels(name: &str) -> [usize; 2] {
+    let parameter = TRAINABLE.iter().find(|parameter| parameter.name == name);
+    match parameter.map(|parameter| parameter.shape) {
+        Some(&[outer, inner, ..]) => [outer, inner],
+        _ => panic!("no convolution {name}"),
+    }
+}
+
+/// The range of a tensor that the network has.
+///
+/// # Panics
+/// Where it has none of this name.
+pub fn range(name: &str) -> Range<usize> {
+    range_of(name).unwrap_or_else(|| panic!("no tensor {name}"))
+}

@@ -13,13 +13,16 @@
 //! | deconv3, bnorm4, relu, + c1 | transposed 4x4x4 stride 2 | 64 -> 32 | full |
 //! | conv6, softmax | 3x3x3 | 32 -> 3 | full |
 //!
-//! At inference it runs on either device ([`engine`]); the parts are [`inference`] on the CPU and [`cuda`].
+//! It runs on either device: at inference ([`engine`]) by [`inference`] on the CPU and by [`cuda`], in training ([`trainer`])
+//! by [`training`] on the CPU and by [`cuda_training`].
 pub mod axes;
 pub mod cuda;
+pub mod cuda_training;
 pub mod engine;
 pub mod inference;
 pub mod layout;
 pub mod prediction;
+pub mod trainer;
 pub mod training;
 
 pub use inference::Network;

@@ -1,8 +1,6 @@
 //! The network in training: batch norm by the statistics of the batch, every activation kept for the backward
 //! pass. All convolutions are computed plainly: Winograd's rounding, small as it is, moves some values across the ReLU's
 //! corner, and so the gradient by more than 1e-4 of its size.
-use std::ops::Range;
-
 use ndarray::ArrayView3;
 use rayon::prelude::*;
 
@@ -296,8 +294,8 @@ impl TrainingNetwork {
         let moments = Moments::of(y);
         let (weight, bias) = layer(&self.weights, name);
         let affine = Affine::new(weight, bias, &moments);
-        let mean = range(&format!("{name}.running_mean"));
-        let variance = range(&format!("{name}.running_var"));
+        let mean = layout::range(&format!("{name}.running_mean"));
+        let variance = layout::range(&format!("{name}.running_var"));
         // The layout puts a norm's variance right behind its mean.
         let (head, tail) = self.weights.values.split_at_mut(mean.end);
         moments.update_running(&mut head[mean.start..], &mut tail[..variance.len()]);
@@ -306,12 +304,8 @@ impl TrainingNetwork {
 
     /// Where the gradient of a tensor goes.
     fn slot(&mut self, name: &str) -> &mut [f32] {
-        &mut self.gradient[range(name)]
+        &mut self.gradient[layout::range(name)]
     }
-}
-
-fn range(name: &str) -> Range<usize> {
-    layout::range_of(name).unwrap_or_else(|| panic!("no tensor {name}"))
 }
 
 /// `to += from`, voxel by voxel.

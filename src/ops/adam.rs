@@ -33,6 +33,12 @@ impl Adam {
         Adam { first: vec![0.0; parameters], second: vec![0.0; parameters], steps: 0 }
     }
 
+    /// `rate / (1 - b1^t)` and `sqrt(1 - b2^t)` of step `t`, from 1.
+    pub fn corrected(rate: f64, t: u64) -> (f32, f32) {
+        let t = t as f64;
+        ((rate / (1.0 - BETA1.powf(t))) as f32, (1.0 - BETA2.powf(t)).sqrt() as f32)
+    }
+
     /// One step with learning rate `rate`.
     ///
     /// # Panics
@@ -41,9 +47,7 @@ impl Adam {
         assert_eq!(parameters.len(), self.first.len(), "one parameter a moment");
         assert_eq!(gradient.len(), self.first.len(), "one gradient a moment");
         self.steps += 1;
-        let t = self.steps as f64;
-        let rate = (rate / (1.0 - BETA1.powf(t))) as f32;
-        let root = (1.0 - BETA2.powf(t)).sqrt() as f32;
+        let (rate, root) = Adam::corrected(rate, self.steps);
 
         let moments = self.first.par_chunks_mut(CHUNK).zip(self.second.par_chunks_mut(CHUNK));
         parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments).for_each(

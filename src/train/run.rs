@@ -11,11 +11,10 @@ use super::config::{Config, Precision, Validation};
 use super::curve;
 use super::log::{Log, Row, Scored};
 use super::validation::Validator;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::aside;
-use crate::network::layout;
-use crate::network::training::TrainingNetwork;
-use crate::ops::adam::Adam;
+use crate::network::trainer::Trainer;
 use crate::ops::loss::Truth;
 use crate::volume::Spacing;
 use crate::weights::{self, Metadata, Weights};
@@ -54,7 +53,7 @@ impl Files {
     }
 }
 
-/// Trains as `config` says and returns the path of the model.
+/// Trains as `config` says on a device, a GPU computing in f32, and returns the path of the model.
 ///
 /// Everything is written into `config.output`: `run.toml` (all parameters), `log.csv`, `loss.png`,
 /// `checkpoint.safetensors` (to resume from), `best.safetensors` (of the best validation) and, at the end,
@@ -63,10 +62,11 @@ impl Files {
 /// # Errors
 /// Where a file of the data is unusable or one of the run cannot be written; where the folder already holds a
 /// run and `start` is [`Start::Fresh`], or holds one of other parameters and it is [`Start::Resume`]; where the loss
-/// is no number any more.
-pub fn train(config: &Config, start: &Start) -> Result<PathBuf> {
+/// is no number any more; where a GPU has too little memory or fails.
+pub fn train(config: &Config, start: &Start, device: &Device) -> Result<PathBuf> {
     std::fs::create_dir_all(&config.output).map_err(|e| Error::io(&config.output, e))?;
     remove_unfinished(&config.output)?;
+    info!("the network learns on {device}");
     let files = Files::of(&config.output);
     let checkpoint = begin(config, start, &files)?;
     let done = checkpoint.progress.steps;
@@ -74,13 +74,11 @@ pub fn train(config: &Config, start: &Start) -> Result<PathBuf> {
     let metadata = metadata(config, batches.spacing());
     let mut run = Run {
         config,
-        validator: Validator::open(config)?,
+        validator: Validator::open(config, device)?,
         log: Log::open(&files.log, done)?,
-        network: TrainingNetwork::new(Weights { metadata, ..checkpoint.weights }),
+        network: Trainer::new(device, Weights { metadata, ..checkpoint.weights }, checkpoint.adam)?,
         average: checkpoint.average,
-        adam: checkpoint.adam,
         progress: checkpoint.progress,
-        d_probabilities: Vec::new(),
         files,
     };
     aside::write(&run.files.parameters, config.to_toml().as_bytes())?;
@@ -163,11 +161,9 @@ struct Run<'a> {
     files: Files,
     validator: Validator,
     log: Log,
-    network: TrainingNetwork,
+    network: Trainer,
     average: Vec<f32>,
-    adam: Adam,
     progress: Progress,
-    d_probabilities: Vec<f32>,
 }
 
 impl Run<'_> {
@@ -195,22 +191,20 @@ impl Run<'_> {
     fn step(&mut self, batch: &Batch) -> Result<Row> {
         let started = Instant::now();
         let voxels: usize = batch.shape.iter().product();
-        let probabilities = self.network.forward(&batch.raw, batch.raw.len() / voxels, batch.shape);
-        self.d_probabilities.resize(probabilities.len(), 0.0);
         let truth = Truth { class: &batch.class, weight: &batch.weight };
-        let loss = self.config.loss.of(probabilities, truth, &mut self.d_probabilities);
+        let n = batch.raw.len() / voxels;
+        let loss = self.network.loss(&batch.raw, n, batch.shape, truth, &self.config.loss)?;
         if !loss.is_finite() {
             let steps = self.progress.steps;
             return Err(Error::invalid(format!(
                 "the loss is {loss} after {steps} steps: try a lower learning rate"
             )));
         }
-        self.network.backward(&self.d_probabilities);
         let rate = self.config.optimiser.at(self.progress.steps, self.config.steps);
-        let (weights, gradient) = self.network.weights_and_gradient();
-        self.adam.step(&mut weights.values[..layout::trainable_len()], gradient, rate);
+        self.network.update(rate)?;
         self.progress.steps += 1;
-        self.config.optimiser.average(&mut self.average, &weights.values, self.progress.steps);
+        let values = &self.network.weights().values;
+        self.config.optimiser.average(&mut self.average, values, self.progress.steps);
 
         let row = Row {
             step: self.progress.steps,
@@ -261,7 +255,7 @@ impl Run<'_> {
     fn save(&self) -> Result<()> {
         self.log.sync()?;
         let (path, weights) = (&self.files.checkpoint, self.network.weights());
-        Checkpoint::write(path, weights, &self.average, &self.adam, &self.progress)?;
+        Checkpoint::write(path, weights, &self.average, &self.network.adam()?, &self.progress)?;
         curve::draw(&self.files.curve, self.log.rows())
     }
 

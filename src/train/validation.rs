@@ -1,29 +1,34 @@
 //! Held-out volumes: segmented with the network as it is, scored voxel by voxel and cell by cell.
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayView3, Zip};
+use ndarray::{Array3, ArrayView3, Zip, s};
 
 use super::config::Config;
 use super::log::Scored;
 use super::volumes::{Preparation, Volume, read_all};
 use crate::cells::{self, FOREGROUND, MEMBRANE};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Scores};
+use crate::network::engine;
 use crate::network::prediction::Predictor;
+use crate::tiles::block_for_memory;
+use crate::volume::Shape;
 use crate::weights::Weights;
 
 /// The held-out volumes of a run.
 pub struct Validator {
+    device: Device,
     volumes: Vec<Arc<Volume>>,
     options: metrics::Options,
 }
 
 impl Validator {
-    /// Reads or renders the held-out volumes.
+    /// Reads or renders the held-out volumes; the network is to run on `device`.
     ///
     /// # Errors
     /// As for the volumes to learn from.
-    pub fn open(config: &Config) -> Result<Self> {
+    pub fn open(config: &Config, device: &Device) -> Result<Self> {
         let preparation = Preparation::of(config);
         let mut volumes = Vec::new();
         if config.validation.every > 0 {
@@ -41,7 +46,7 @@ impl Validator {
             Scores::compare(volume.labels.view(), volume.labels.view(), &options)
                 .map_err(|e| Error::invalid(format!("a held-out volume: {e}")))?;
         }
-        Ok(Validator { volumes, options })
+        Ok(Validator { device: device.clone(), volumes, options })
     }
 
     /// The mean scores of these weights; `None` where there is no held-out volume.
@@ -49,7 +54,7 @@ impl Validator {
         if self.volumes.is_empty() {
             return Ok(None);
         }
-        let predictor = Predictor::new(weights, false);
+        let predictor = Predictor::on(&self.device, weights, false)?;
         let scores: Vec<Scored> =
             self.volumes.iter().map(|volume| self.score_volume(&predictor, volume)).collect::<Result<_>>()?;
         let mean = |of: fn(&Scored) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
@@ -62,9 +67,13 @@ impl Validator {
     }
 
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
-        let shape = volume.raw.dim().into();
-        let mut read = |_, _| -> Result<Array3<f32>> { Ok(volume.raw.clone()) };
-        let classes = predictor.predict(shape, shape, &mut read, &mut |_| ())?.classes;
+        let shape: Shape = volume.raw.dim().into();
+        let (bytes, bytes_per_voxel) = engine::memory(&self.device)?;
+        let block = block_for_memory(shape, bytes, bytes_per_voxel);
+        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Array3<f32>> {
+            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned())
+        };
+        let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();
         let [membrane, foreground] = [MEMBRANE, FOREGROUND].map(|class| dice(classes.view(), truth, class));
         let cells = cells::label_cells(classes.view(), volume.spacing, &cells::Options::default())?;

@@ -5,4 +5,5 @@ mod images;
 mod network;
 mod segment;
 mod selftest;
+mod training;
 mod trouble;

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
+use tascan::device::Device;
 use tascan::train::config::Config;
 use tascan::train::run::{Start, train};
 use tempfile::TempDir;
@@ -66,7 +67,7 @@ fn error_of_pair(raw: Array3<f32>, labels: Array3<f32>) -> String {
     let (folder, path) = written("steps = 1\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]");
     ndarray_npy::write_npy(folder.path().join("raw.npy"), &raw).unwrap();
     ndarray_npy::write_npy(folder.path().join("labels.npy"), &labels).unwrap();
-    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap_err();
+    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap_err();
     assert!(!folder.path().join("run/checkpoint.safetensors").exists());
     error.to_string()
 }
@@ -101,7 +102,7 @@ fn pairs_train_and_are_validated() {
     let halves = Array3::from_shape_fn([12, 12, 12], |(_, _, x)| 1 + u32::from(x > 5));
     ndarray_npy::write_npy(folder.path().join("raw.npy"), &ramp([12, 12, 12])).unwrap();
     ndarray_npy::write_npy(folder.path().join("labels.npy"), &halves).unwrap();
-    let model = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap();
+    let model = train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap();
     let metadata = tascan::weights::Weights::load(model).unwrap().metadata;
     assert_eq!(metadata.training_data.as_deref(), Some("pairs of files: 1"));
     assert!(metadata.other.contains_key("validation_dsc"));
@@ -116,7 +117,8 @@ fn pairs_train_and_are_validated() {
 fn an_output_folder_that_cannot_be_made_is_named() {
     let (folder, path) = written("output = 'file/run'\n[synthetic]");
     std::fs::write(folder.path().join("file"), b"no folder").unwrap();
-    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap_err().to_string();
+    let error =
+        train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("file/run"), "{error}");
 }
 
@@ -145,7 +147,7 @@ fn the_average_forgets_its_start_and_without_decay_is_the_last_step() {
 #[test]
 fn a_missing_file_is_named() {
     let (_folder, path) = written("pairs = [{ raw = 'nowhere.tif', labels = 'labels.npy' }]");
-    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None)).unwrap_err();
+    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("nowhere.tif"), "{error}");
 }
 
@@ -154,6 +156,6 @@ fn an_unusable_model_to_begin_with_is_refused() {
     let (folder, path) = written("[synthetic]\nshape = [8, 8, 8]");
     let model = folder.path().join("model.safetensors");
     std::fs::write(&model, b"no model at all").unwrap();
-    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(Some(model))).unwrap_err();
+    let error = train(&Config::read(&path).unwrap(), &Start::Fresh(Some(model)), &Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("model.safetensors"), "{error}");
 }

@@ -60,15 +60,15 @@ impl Grid {
 /// `Convolution` of kernels/common/grid.cuh.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Arguments {
-    input: u64,
-    weights: u64,
-    prologue: u64,
-    epilogue: u64,
-    skip: u64,
-    output: u64,
-    input_shape: [i32; 3],
-    output_shape: [i32; 3],
+pub(super) struct Arguments {
+    pub(super) input: u64,
+    pub(super) weights: u64,
+    pub(super) prologue: u64,
+    pub(super) epilogue: u64,
+    pub(super) skip: u64,
+    pub(super) output: u64,
+    pub(super) input_shape: [i32; 3],
+    pub(super) output_shape: [i32; 3],
 }
 
 // SAFETY: integers alone, without padding, in the layout of the kernels' parameter.

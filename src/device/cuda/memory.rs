@@ -100,11 +100,23 @@ impl Gpu {
     /// # Panics
     /// Where the buffer is smaller than `values`.
     pub fn download<T: Pod>(&self, buffer: &Buffer, values: &mut [T]) -> Result<()> {
+        self.download_from(buffer, 0, values)
+    }
+
+    /// As [`download`](Self::download), from the value of number `first` on.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    ///
+    /// # Panics
+    /// Where the buffer ends before.
+    pub fn download_from<T: Pod>(&self, buffer: &Buffer, first: usize, values: &mut [T]) -> Result<()> {
+        let start = first * size_of::<T>();
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
         if let Some(memory) = &buffer.memory {
             let length = bytes.len();
             self.stream
-                .memcpy_dtoh(&memory.slice(..length), bytes)
+                .memcpy_dtoh(&memory.slice(start..start + length), bytes)
                 .map_err(|error| self.failed(&format!("fetching {length} bytes"), error))?;
         }
         self.wait()

@@ -8,11 +8,13 @@
 //! | [`roof`] | what the GPU can do at most |
 //! | [`convolution`] | what all convolutions are launched with |
 //! | [`packing`] | weights in the order in which the kernels read them |
+//! | [`training`] | the parts of a training step |
 pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
 pub mod roof;
+pub mod training;
 pub mod volume;
 
 use std::collections::HashMap;

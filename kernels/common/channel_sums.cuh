@@ -1,0 +1,57 @@
+// Two sums for every channel over all voxels of a batch, in a fixed order: f32 within a thread, f64 beyond.
+//
+// Each block of threads adds up one chunk of voxels and writes `[chunk][2][channel]`; one more block adds the chunks.
+#pragma once
+
+constexpr int SumThreads = 256;
+constexpr int SumChunk = 512;  // voxels of a block: `CHUNK` in src/device/cuda/training/batch_norm.rs
+constexpr int SumParts = 8;    // threads of the second stage that share a channel
+constexpr int MostChannels = 64;
+
+// Writes the sums of one chunk; `pair(place, channel)` gives the two values at place `voxel * Channels + channel`.
+template <int Channels, class Pair>
+__device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pair pair) {
+    constexpr int Rows = SumThreads / Channels;
+    __shared__ double2 sums[Rows * Channels];
+    const int channel = threadIdx.x % Channels, row = threadIdx.x / Channels;
+    const long long first = static_cast<long long>(blockIdx.x) * SumChunk;
+    const int count = static_cast<int>(min(voxels - first, static_cast<long long>(SumChunk)));
+    if (row < Rows) {
+        float2 sum = make_float2(0.0f, 0.0f);
+        for (int i = row; i < count; i += Rows) {
+            const float2 value = pair((first + i) * Channels + channel, channel);
+            sum = make_float2(sum.x + value.x, sum.y + value.y);
+        }
+        sums[threadIdx.x] = make_double2(sum.x, sum.y);
+    }
+    __syncthreads();
+    if (row == 0) {
+        double2 total = make_double2(0.0, 0.0);
+        for (int i = 0; i < Rows; i++) {
+            const double2 part = sums[i * Channels + channel];
+            total = make_double2(total.x + part.x, total.y + part.y);
+        }
+        partial[(2ll * blockIdx.x) * Channels + channel] = total.x;
+        partial[(2ll * blockIdx.x + 1) * Channels + channel] = total.y;
+    }
+}
+
+// The sums over all chunks of channel `threadIdx.x`, for the first `channels` of `SumParts * channels` threads.
+__device__ __forceinline__ double2 add_chunks(const double* partial, int chunks, int channels) {
+    __shared__ double2 sums[SumParts * MostChannels];
+    const int channel = threadIdx.x % channels, part = threadIdx.x / channels;
+    double2 total = make_double2(0.0, 0.0);
+    for (long long i = part; i < chunks; i += SumParts) {
+        total.x += partial[2 * i * channels + channel];
+        total.y += partial[(2 * i + 1) * channels + channel];
+    }
+    sums[threadIdx.x] = total;
+    __syncthreads();
+    if (part == 0) {
+        for (int i = 1; i < SumParts; i++) {
+            const double2 other = sums[i * channels + channel];
+            total = make_double2(total.x + other.x, total.y + other.y);
+        }
+    }
+    return total;
+}

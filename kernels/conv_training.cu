@@ -1,0 +1,154 @@
+// The convolutions of a training step over a batch of volumes, and their gradients to the input, in f32.
+//
+// A window convolution is `y[o][c] = sum_(k, i) x[stride * o + k - 1][i] * w[k][i][c]`; a doubling one computes each parity p of
+// the output by `y[2j + p][c] = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`. The gradient to the input of one at stride 1 is
+// the same with the kernel mirrored; that of one at stride 2 is a doubling one, whose windows have zeros where 3x3x3
+// positions have no partner; that of a doubling one is a 4x4x4 window at stride 2. To each are added a bias and a skip
+// connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the other are along the
+// grid's z.
+#include "common/fma_tile.cuh"
+
+namespace {
+
+// The block's tile: its volume and its first voxel.
+template <int TileZ, int TileY>
+struct Place {
+    int volume;
+    Shape origin;
+
+    // `column` is the tile's number along x, `over` the extent that the tiles cover.
+    __device__ Place(Shape over, int column) {
+        const int tiles = (over.z + TileZ - 1) / TileZ;
+        volume = blockIdx.z / tiles;
+        origin = {static_cast<int>(blockIdx.z) % tiles * TileZ, static_cast<int>(blockIdx.y) * TileY, column * 8};
+    }
+};
+
+__device__ __forceinline__ long long values(Shape extent, int channels) {
+    return static_cast<long long>(extent.z) * extent.y * extent.x * channels;
+}
+
+// Writes 4 channels of the voxel `at` of a volume that begins at value `first`.
+template <int Cout>
+__device__ __forceinline__ void store(const Convolution<float>& conv, long long first, Shape at, int channel, float4 value) {
+    if (inside(conv.out, at)) {
+        const long long place = first + voxel(conv.out, at) * Cout + channel;
+        if (conv.epilogue) {
+            value = value + __ldg(reinterpret_cast<const float4*>(conv.epilogue + channel));
+        }
+        if (conv.skip) {
+            value = value + *reinterpret_cast<const float4*>(conv.skip + place);
+        }
+        *reinterpret_cast<float4*>(static_cast<float*>(conv.output) + place) = value;
+    }
+}
+
+template <int Taps, int Stride, int Cin, int Chunk>
+__device__ void window(const Convolution<float>& conv) {
+    constexpr int Cout = 64;
+    FmaTile<Taps, Stride, Cin, Cout, Chunk, 4, 4> tile;
+    const Place<4, 4> place(conv.out, blockIdx.x);
+    const Shape origin = place.origin;
+    float4 sum[8];
+    tile.run(conv.input + place.volume * values(conv.in, Cin), conv.weights, conv.in,
+             {origin.z * Stride - 1, origin.y * Stride - 1, origin.x * Stride - 1}, Same(), sum);
+    const long long first = place.volume * values(conv.out, Cout);
+#pragma unroll
+    for (int v = 0; v < tile.TileX; v++) {
+        store<Cout>(conv, first, {origin.z + tile.z, origin.y + tile.y, origin.x + v}, 4 * tile.lane, sum[v]);
+    }
+}
+
+template <int Cout, int TileY>
+__device__ void double_grid(const Convolution<float>& conv) {
+    constexpr int Cin = 64;
+    FmaTile<2, 1, Cin, Cout, 16, 4, TileY> tile;
+    const int number = blockIdx.x % 8;
+    const Shape parity = {number / 4, number / 2 % 2, number % 2};
+    const Place<4, TileY> place(conv.in, blockIdx.x / 8);
+    const Shape origin = place.origin;
+    float4 sum[8];
+    tile.run(conv.input + place.volume * values(conv.in, Cin), conv.weights + number * 8 * Cin * Cout, conv.in,
+             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), sum);
+    const long long first = place.volume * values(conv.out, Cout);
+#pragma unroll
+    for (int v = 0; v < tile.TileX; v++) {
+        const Shape at = {2 * (origin.z + tile.z) + parity.z, 2 * (origin.y + tile.y) + parity.y,
+                          2 * (origin.x + v) + parity.x};
+        store<Cout>(conv, first, at, 4 * tile.lane, sum[v]);
+    }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_training_same(Convolution<float> conv) {
+    window<3, 1, 64, 16>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_32(Convolution<float> conv) {
+    window<3, 2, 32, 8>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_64(Convolution<float> conv) {
+    window<3, 2, 64, 8>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_32(Convolution<float> conv) {
+    window<4, 2, 32, 4>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_64(Convolution<float> conv) {
+    window<4, 2, 64, 4>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_64(Convolution<float> conv) {
+    double_grid<64, 4>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_32(Convolution<float> conv) {
+    double_grid<32, 8>(conv);
+}
+
+// Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32
+// channels, w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
+extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input(Convolution<float> conv) {
+    constexpr int Classes = 3, Cout = 32, Groups = Cout / 4, Run = 4;
+    constexpr int InZ = 6, InY = 6, InX = 10;
+    __shared__ float4 weights[27 * Classes * Groups];  // [tap][class][channel]
+    __shared__ float voxels[InZ * InY * InX * Classes];
+    const Place<4, 4> place(conv.out, blockIdx.x);
+    const float* input = conv.input + place.volume * values(conv.in, Classes);
+    for (int i = threadIdx.x; i < 27 * Classes * Groups; i += 256) {
+        weights[i] = __ldg(reinterpret_cast<const float4*>(conv.weights) + i);
+    }
+    for (int i = threadIdx.x; i < InZ * InY * InX * Classes; i += 256) {
+        const int v = i / Classes;
+        const Shape at = {place.origin.z - 1 + v / (InY * InX), place.origin.y - 1 + v / InX % InY,
+                          place.origin.x - 1 + v % InX};
+        voxels[i] = inside(conv.in, at) ? input[voxel(conv.in, at) * Classes + i % Classes] : 0.0f;
+    }
+    __syncthreads();
+    const int group = threadIdx.x % Groups, run = threadIdx.x / Groups;
+    const Shape first = {run / 8, run / 2 % 4, run % 2 * Run};
+    float4 sum[Run];
+    for (int v = 0; v < Run; v++) {
+        sum[v] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    }
+#pragma unroll 1
+    for (int zy = 0; zy < 9; zy++) {
+        const float* row = voxels + (((first.z + zy / 3) * InY + first.y + zy % 3) * InX + first.x) * Classes;
+#pragma unroll
+        for (int i = 0; i < 3 * Classes; i++) {
+            const float4 weight = weights[(zy * 3 * Classes + i) * Groups + group];
+#pragma unroll
+            for (int v = 0; v < Run; v++) {
+                multiply_add(sum[v], row[v * Classes + i], weight);
+            }
+        }
+    }
+#pragma unroll
+    for (int v = 0; v < Run; v++) {
+        const Shape at = {place.origin.z + first.z, place.origin.y + first.y, place.origin.x + first.x + v};
+        store<Cout>(conv, place.volume * values(conv.out, Cout), at, 4 * group, sum[v]);
+    }
+}

@@ -1,0 +1,151 @@
+// Softmax, the loss of 3DCellSeg (src/ops/loss.rs) and the gradient of both.
+//
+// A term over a set of classes is `1 - (2 I + 1) / (P + T + 1)` with `I = sum q g w`, `P = sum q^2`, `T = sum g^2`: background and
+// membrane with `q = p`, foreground with `q = p` or `p / (p + alpha)`; and a share of the cross entropy. Each block of threads
+// adds up one chunk of voxels in f64, one more block adds the chunks, always in the same order. Then, voxel by voxel, the
+// gradient to the probabilities and through the softmax: `dx[c] = p[c] (dp[c] - sum p dp)`.
+
+// `Arguments` in src/device/cuda/training/loss.rs.
+struct Loss {
+    float* values;               // [k][3]: logits, then probabilities, then the gradient to the logits
+    const unsigned char* truth;  // class of each voxel, [k]
+    const float* weight;         // of each voxel in its own class, [k]
+    double* partial;             // [chunk][7]
+    double* result;              // the loss, dI and dP of the two terms, factor of the cross entropy: [6]
+    long long voxels;
+    double cross_entropy;
+    int is_ratio, is_weighted, chunks, unused;
+};
+
+namespace {
+
+constexpr int Classes = 3, Threads = 256;
+constexpr int Chunk = 1024;  // voxels of a block: `CHUNK` in src/device/cuda/training/loss.rs
+constexpr int Sums = 7;      // I, P and T of both terms, and -ln p of the true class
+constexpr double Alpha = 0.1, Smooth = 1.0;
+constexpr float Least = 1e-7f;
+
+// Adds up the threads' values; thread 0 has the sums.
+__device__ void add_threads(double (&sums)[Sums]) {
+    __shared__ double shared[Sums][Threads];
+    for (int i = 0; i < Sums; i++) {
+        shared[i][threadIdx.x] = sums[i];
+    }
+    for (int half = Threads / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            for (int i = 0; i < Sums; i++) {
+                shared[i][threadIdx.x] += shared[i][threadIdx.x + half];
+            }
+        }
+    }
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < Sums; i++) {
+            sums[i] = shared[i][0];
+        }
+    }
+}
+
+// `q` and `dq/dp` of a class.
+__device__ double2 score(const Loss& loss, int c, double p) {
+    if (c == 2 && loss.is_ratio) {
+        return make_double2(p / (p + Alpha), Alpha / ((p + Alpha) * (p + Alpha)));
+    }
+    return make_double2(p, 1.0);
+}
+
+__device__ void softmax(float (&values)[Classes]) {
+    const float top = fmaxf(fmaxf(values[0], values[1]), values[2]);
+    float sum = 0.0f;
+    for (int c = 0; c < Classes; c++) {
+        values[c] = expf(values[c] - top);
+        sum += values[c];
+    }
+    for (int c = 0; c < Classes; c++) {
+        values[c] /= sum;
+    }
+}
+
+// What a voxel weighs in the intersection.
+__device__ double own_weight(const Loss& loss, long long voxel) {
+    return loss.is_weighted ? static_cast<double>(loss.weight[voxel]) : 1.0;
+}
+
+}  // namespace
+
+// Logits to probabilities, and the sums of a chunk.
+extern "C" __global__ void __launch_bounds__(Threads, 2) loss_sums(Loss loss) {
+    double sums[Sums] = {};
+    const long long end = min(loss.voxels, (blockIdx.x + 1ll) * Chunk);
+    for (long long voxel = blockIdx.x * static_cast<long long>(Chunk) + threadIdx.x; voxel < end; voxel += Threads) {
+        float p[Classes];
+        for (int c = 0; c < Classes; c++) {
+            p[c] = loss.values[voxel * Classes + c];
+        }
+        softmax(p);
+        const int own = loss.truth[voxel];
+        for (int c = 0; c < Classes; c++) {
+            loss.values[voxel * Classes + c] = p[c];
+            const double q = score(loss, c, p[c]).x;
+            const bool is_own = c == own;
+            sums[c / 2 * 3] += is_own ? q * own_weight(loss, voxel) : 0.0;
+            sums[c / 2 * 3 + 1] += q * q;
+            sums[c / 2 * 3 + 2] += is_own ? 1.0 : 0.0;
+            sums[6] -= is_own ? static_cast<double>(logf(fmaxf(p[c], Least))) : 0.0;
+        }
+    }
+    add_threads(sums);
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < Sums; i++) {
+            loss.partial[blockIdx.x * static_cast<long long>(Sums) + i] = sums[i];
+        }
+    }
+}
+
+// From the sums of all chunks to the loss and what its gradient needs.
+extern "C" __global__ void __launch_bounds__(Threads) loss_finish(Loss loss) {
+    double sums[Sums] = {};
+    for (long long chunk = threadIdx.x; chunk < loss.chunks; chunk += Threads) {
+        for (int i = 0; i < Sums; i++) {
+            sums[i] += loss.partial[chunk * Sums + i];
+        }
+    }
+    add_threads(sums);
+    if (threadIdx.x == 0) {
+        const double factor = loss.cross_entropy / static_cast<double>(loss.voxels);
+        double value = factor * sums[6];
+        for (int term = 0; term < 2; term++) {
+            const double numerator = 2.0 * sums[3 * term] + Smooth;
+            const double denominator = sums[3 * term + 1] + sums[3 * term + 2] + Smooth;
+            value += 1.0 - numerator / denominator;
+            loss.result[1 + 2 * term] = -2.0 / denominator;
+            loss.result[2 + 2 * term] = numerator / (denominator * denominator);
+        }
+        loss.result[0] = value;
+        loss.result[5] = factor;
+    }
+}
+
+// Probabilities to the gradient to the logits.
+extern "C" __global__ void __launch_bounds__(Threads) loss_gradient(Loss loss) {
+    const long long voxel = static_cast<long long>(blockIdx.x) * Threads + threadIdx.x;
+    if (voxel >= loss.voxels) {
+        return;
+    }
+    float p[Classes], dp[Classes], mean = 0.0f;
+    const int own = loss.truth[voxel];
+    for (int c = 0; c < Classes; c++) {
+        p[c] = loss.values[voxel * Classes + c];
+        const double2 q = score(loss, c, p[c]);
+        const double by_intersection = loss.result[1 + c / 2 * 2], by_predicted = loss.result[2 + c / 2 * 2];
+        const double by_q = (c == own ? by_intersection * own_weight(loss, voxel) : 0.0) + by_predicted * 2.0 * q.x;
+        dp[c] = static_cast<float>(by_q * q.y);
+        if (c == own) {
+            dp[c] -= static_cast<float>(loss.result[5] / static_cast<double>(fmaxf(p[c], Least)));
+        }
+        mean += p[c] * dp[c];
+    }
+    for (int c = 0; c < Classes; c++) {
+        loss.values[voxel * Classes + c] = p[c] * (dp[c] - mean);
+    }
+}

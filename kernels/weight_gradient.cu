@@ -1,0 +1,189 @@
+// Gradients to the weights of all convolutions: `dw[k][a][b] = sum_o fine[stride * o + k - 1][a] * coarse[o][b]` over the voxels o of
+// the coarse grid and of all volumes.
+//
+// For a convolution fine is its input and coarse the gradient to its output, for a transposed one the other way round. A
+// block of threads adds up one chunk of voxels for one position k; `weight_gradient_finish` adds the chunks in their order.
+// Where one side has two or three channels, a warp has one position and its lanes the 32 channels of the other side.
+#include "common/affine.cuh"
+#include "common/grid.cuh"
+
+// `Arguments` in src/device/cuda/training/weight_gradient.rs. Pointers that a kernel has no use for are null.
+struct WeightGradient {
+    const float* fine;            // [n][z][y][x][a]
+    const float* coarse;          // [n][z][y][x][b]
+    float* partial;               // [chunk][k][a][b]
+    const unsigned int* targets;  // where each of [k][a][b] goes
+    float* gradient;
+    Shape fine_extent, coarse_extent;
+    int voxels;  // of the coarse grid, all volumes
+    int chunk;   // voxels of a block
+    int chunks;
+    int count;  // of [k][a][b]
+};
+
+namespace {
+
+constexpr int Step = 32;  // voxels that a block holds at a time
+
+// The voxel of number `i` of a batch, with its volume.
+struct Found {
+    int volume;
+    Shape at;
+
+    __device__ Found(Shape extent, int i) {
+        const int row = i / extent.x, plane = row / extent.y;
+        volume = plane / extent.z;
+        at = {plane % extent.z, row % extent.y, i % extent.x};
+    }
+};
+
+// Number of the voxel at position `tap` of the window around coarse voxel `found`; -1 outside.
+template <int Taps, int Stride>
+__device__ int partner(Shape extent, Found found, int tap) {
+    const Shape at = {found.at.z * Stride + tap / (Taps * Taps) - 1, found.at.y * Stride + tap / Taps % Taps - 1,
+                      found.at.x * Stride + tap % Taps - 1};
+    return inside(extent, at) ? static_cast<int>(voxel(extent, at)) + found.volume * extent.z * extent.y * extent.x : -1;
+}
+
+template <int Taps, int Stride, int A, int B>
+__device__ void wide(const WeightGradient& conv) {
+    constexpr int Threads = (A / 4) * (B / 4);
+    __shared__ int partners[Step];
+    __shared__ __align__(16) float fine[Step][A];
+    __shared__ __align__(16) float coarse[Step][B];
+    const int tap = blockIdx.x, lane = threadIdx.x % (B / 4), row = threadIdx.x / (B / 4);
+    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.voxels);
+    const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    float4 sum[4] = {zero, zero, zero, zero};
+    for (int start = first; start < end; start += Step) {
+        __syncthreads();
+        if (threadIdx.x < Step) {
+            const int i = start + threadIdx.x;
+            partners[threadIdx.x] =
+                i < end ? partner<Taps, Stride>(conv.fine_extent, Found(conv.coarse_extent, i), tap) : -1;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = threadIdx.x; i < Step * A / 4; i += Threads) {
+            const int step = i / (A / 4), channel = i % (A / 4) * 4, from = partners[step];
+            float4 value = zero;
+            if (from >= 0) {
+                value = *reinterpret_cast<const float4*>(conv.fine + static_cast<long long>(from) * A + channel);
+            }
+            *reinterpret_cast<float4*>(&fine[step][channel]) = value;
+        }
+#pragma unroll
+        for (int i = threadIdx.x; i < Step * B / 4; i += Threads) {
+            const int step = i / (B / 4), channel = i % (B / 4) * 4;
+            const long long place = static_cast<long long>(start + step) * B + channel;
+            *reinterpret_cast<float4*>(&coarse[step][channel]) =
+                start + step < end ? *reinterpret_cast<const float4*>(conv.coarse + place) : zero;
+        }
+        __syncthreads();
+#pragma unroll 8
+        for (int step = 0; step < Step; step++) {
+            const float4 a = *reinterpret_cast<const float4*>(&fine[step][4 * row]);
+            const float4 b = *reinterpret_cast<const float4*>(&coarse[step][4 * lane]);
+            multiply_add(sum[0], a.x, b);
+            multiply_add(sum[1], a.y, b);
+            multiply_add(sum[2], a.z, b);
+            multiply_add(sum[3], a.w, b);
+        }
+    }
+    float* partial = conv.partial + (static_cast<long long>(blockIdx.y) * gridDim.x + tap) * A * B;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        *reinterpret_cast<float4*>(partial + (4 * row + i) * B + 4 * lane) = sum[i];
+    }
+}
+
+// The voxel, and the constant 1 that carries conv1's bias.
+struct WithConstant {
+    static constexpr int Channels = 2;
+    static __device__ float4 load(const float* values, int voxel) {
+        return voxel < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : make_float4(values[voxel], 1.0f, 0.0f, 0.0f);
+    }
+};
+
+// The gradients to three logits.
+struct ThreeClasses {
+    static constexpr int Channels = 3;
+    static __device__ float4 load(const float* values, int voxel) {
+        const float* found = values + 3ll * voxel;
+        return voxel < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : make_float4(found[0], found[1], found[2], 0.0f);
+    }
+};
+
+// A 3x3x3 window of few channels against 32.
+template <class Thin>
+__device__ void thin(const WeightGradient& conv) {
+    constexpr int Taps = 27, Wide = 32;
+    __shared__ float4 fine[Taps][Step];
+    __shared__ float coarse[Step][Wide];
+    const int lane = threadIdx.x % 32, tap = threadIdx.x / 32;
+    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.voxels);
+    float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    for (int start = first; start < end; start += Step) {
+        __syncthreads();
+        const int i = start + lane;
+        const int from = i < end ? partner<3, 1>(conv.fine_extent, Found(conv.coarse_extent, i), tap) : -1;
+        fine[tap][lane] = Thin::load(conv.fine, from);
+        for (int step = tap; step < Step; step += Taps) {
+            const long long place = static_cast<long long>(start + step) * Wide + lane;
+            coarse[step][lane] = start + step < end ? conv.coarse[place] : 0.0f;
+        }
+        __syncthreads();
+#pragma unroll 8
+        for (int step = 0; step < Step; step++) {
+            multiply_add(sum, coarse[step][lane], fine[tap][step]);
+        }
+    }
+    const float sums[3] = {sum.x, sum.y, sum.z};
+    float* partial = conv.partial + (static_cast<long long>(blockIdx.y) * Taps + tap) * Thin::Channels * Wide + lane;
+#pragma unroll
+    for (int channel = 0; channel < Thin::Channels; channel++) {
+        partial[channel * Wide] = sums[channel];
+    }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(128) weight_gradient_halve_32(WeightGradient conv) {
+    wide<3, 2, 32, 64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_halve_64(WeightGradient conv) {
+    wide<3, 2, 64, 64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_residual(WeightGradient conv) {
+    wide<3, 1, 64, 64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(128) weight_gradient_double_32(WeightGradient conv) {
+    wide<4, 2, 32, 64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_double_64(WeightGradient conv) {
+    wide<4, 2, 64, 64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_first(WeightGradient conv) {
+    thin<WithConstant>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes(WeightGradient conv) {
+    thin<ThreeClasses>(conv);
+}
+
+// Adds the chunks, and puts each sum where its weight is, or, without such places, in the order of the sums.
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_finish(WeightGradient conv) {
+    const int i = blockIdx.x * 256 + threadIdx.x;
+    if (i < conv.count) {
+        float sum = 0.0f;
+        for (int chunk = 0; chunk < conv.chunks; chunk++) {
+            sum += conv.partial[static_cast<long long>(chunk) * conv.count + i];
+        }
+        conv.gradient[conv.targets ? conv.targets[i] : i] = sum;
+    }
+}

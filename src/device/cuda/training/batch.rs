@@ -1,0 +1,88 @@
+//! Activations of several volumes on a GPU.
+use std::sync::Arc;
+
+use crate::device::cuda::Gpu;
+use crate::device::cuda::memory::Buffer;
+use crate::error::Result;
+use crate::volume::Shape;
+
+/// A batch of `n` volumes on a GPU: `[n][z][y][x][channel]`, f32.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it lies.
+    pub(super) gpu: Arc<Gpu>,
+    /// Volumes.
+    pub n: usize,
+    /// Extent of one volume.
+    pub shape: Shape,
+    /// Channels a voxel.
+    pub channels: usize,
+    buffer: Buffer,
+}
+
+impl Batch {
+    /// A batch whose values a kernel is going to write.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it.
+    pub fn new(gpu: &Arc<Gpu>, n: usize, shape: Shape, channels: usize) -> Result<Self> {
+        let values = n * shape.iter().product::<usize>() * channels;
+        let buffer = gpu.buffer(values * size_of::<f32>())?;
+        Ok(Batch { gpu: gpu.clone(), n, shape, channels, buffer })
+    }
+
+    /// A batch of the same shape, to be written.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it.
+    pub fn like(&self) -> Result<Self> {
+        Batch::new(&self.gpu, self.n, self.shape, self.channels)
+    }
+
+    /// A batch of `n` volumes with `values`, `[n][z][y][x][channel]`.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it, or the copy fails.
+    pub fn upload(gpu: &Arc<Gpu>, n: usize, shape: Shape, values: &[f32]) -> Result<Self> {
+        let channels = values.len() / (n * shape.iter().product::<usize>()).max(1);
+        Ok(Batch { gpu: gpu.clone(), n, shape, channels, buffer: gpu.upload(values)? })
+    }
+
+    /// The values, `[n][z][y][x][channel]`.
+    ///
+    /// # Errors
+    /// Where the copy or a kernel before it failed.
+    pub fn download(&self) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.len()];
+        self.gpu.download(&self.buffer, &mut values)?;
+        Ok(values)
+    }
+
+    /// Voxels of all volumes.
+    pub fn voxels(&self) -> usize {
+        self.n * self.shape.iter().product::<usize>()
+    }
+
+    /// Values.
+    pub fn len(&self) -> usize {
+        self.voxels() * self.channels
+    }
+
+    /// Whether there is no voxel.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.buffer.address()
+    }
+
+    /// Where one of the volumes begins.
+    pub(super) fn volume(&self, number: usize) -> u64 {
+        self.address() + (number * self.len() / self.n.max(1) * size_of::<f32>()) as u64
+    }
+
+    pub(super) fn extents(&self) -> [i32; 3] {
+        self.shape.map(|extent| extent as i32)
+    }
+}

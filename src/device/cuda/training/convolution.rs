@@ -1,0 +1,190 @@
+//! The convolutions of a training step and their gradients to the input: kernels/conv_training.cu, and at full resolution
+//! kernels/first_conv.cu and kernels/class_conv.cu. Layers are named as in [`crate::network::layout`].
+use super::packing::Packing;
+use super::places::Order;
+use super::{Batch, Named, Parameters, launch};
+use crate::device::cuda::convolution::Arguments;
+use crate::device::cuda::kernels::Launch;
+use crate::error::Result;
+use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES};
+use crate::ops::first_conv::COUT as FIRST_CHANNELS;
+use crate::volume::Shape;
+
+/// Channels of the coarser grids.
+const CHANNELS: usize = 64;
+
+/// A kernel with the tile of voxels that one of its blocks of threads computes.
+#[derive(Clone, Copy)]
+struct Plan {
+    named: Named,
+    tile: Shape,
+    threads: u32,
+    /// Whether the tile is one of the input's voxels, and eight blocks compute the eight parities of the output over it.
+    doubles: bool,
+    /// Whether the kernel takes one volume only.
+    is_single: bool,
+}
+
+const WINDOW: Plan = Plan {
+    named: Named { file: "conv_training", kernel: "" },
+    tile: [4, 4, 8],
+    threads: 256,
+    doubles: false,
+    is_single: false,
+};
+
+/// A window of the given kernel.
+fn window(kernel: &'static str) -> Plan {
+    Plan { named: Named { kernel, ..WINDOW.named }, ..WINDOW }
+}
+
+/// A doubling of the grid to this many channels.
+fn doubling(channels: usize) -> Plan {
+    match channels {
+        32 => Plan { tile: [4, 8, 8], doubles: true, ..window("conv_training_double_32") },
+        _ => Plan { doubles: true, ..window("conv_training_double_64") },
+    }
+}
+
+/// `conv2(conv1(x))` of a batch of voxels.
+///
+/// # Errors
+/// Those of all functions here: where the GPU has too little memory or refuses a launch.
+pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch) -> Result<Batch> {
+    let plan = Plan {
+        named: Named { file: "first_conv", kernel: "first_conv_training" },
+        tile: [4, 4, 16],
+        is_single: true,
+        ..WINDOW
+    };
+    let output = Batch::new(&x.gpu, x.n, x.shape, FIRST_CHANNELS)?;
+    run(plan, packing.first(), parameters.value("conv2.bias"), x, None, output)
+}
+
+/// A 3x3x3 convolution at stride 2.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn halve(parameters: &Parameters, packing: &Packing, name: &str, finer: &Batch) -> Result<Batch> {
+    let plan = window(if finer.channels == 32 { "conv_training_halve_32" } else { "conv_training_halve_64" });
+    let output = Batch::new(&finer.gpu, finer.n, finer.shape.map(|n| n.div_ceil(2)), CHANNELS)?;
+    run(plan, packing.weights(name, Order::Forward), bias(parameters, name), finer, None, output)
+}
+
+/// Its gradient to the input, whose extent is `shape`, plus `skip`.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn halve_to_input(packing: &Packing, name: &str, dy: &Batch, skip: &Batch) -> Result<Batch> {
+    let weights = packing.weights(name, Order::ToInput);
+    run(doubling(skip.channels), weights, 0, dy, Some(skip), skip.like()?)
+}
+
+/// `skip + conv(a)`, 3x3x3 at stride 1.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn residual(
+    parameters: &Parameters,
+    packing: &Packing,
+    name: &str,
+    a: &Batch,
+    skip: &Batch,
+) -> Result<Batch> {
+    let weights = packing.weights(name, Order::Forward);
+    run(window("conv_training_same"), weights, bias(parameters, name), a, Some(skip), a.like()?)
+}
+
+/// Its gradient to `a`.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn residual_to_input(packing: &Packing, name: &str, dy: &Batch) -> Result<Batch> {
+    run(window("conv_training_same"), packing.weights(name, Order::ToInput), 0, dy, None, dy.like()?)
+}
+
+/// A transposed 4x4x4 convolution at stride 2, cropped to the extent and with the channels of `like`.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn double(
+    parameters: &Parameters,
+    packing: &Packing,
+    name: &str,
+    coarse: &Batch,
+    like: &Batch,
+) -> Result<Batch> {
+    let weights = packing.weights(name, Order::Forward);
+    run(doubling(like.channels), weights, bias(parameters, name), coarse, None, like.like()?)
+}
+
+/// Its gradient to the input, which is like `coarse`.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn double_to_input(packing: &Packing, name: &str, dy: &Batch, coarse: &Batch) -> Result<Batch> {
+    let plan =
+        window(if dy.channels == 32 { "conv_training_halve_four_32" } else { "conv_training_halve_four_64" });
+    run(plan, packing.weights(name, Order::ToInput), 0, dy, None, coarse.like()?)
+}
+
+/// The logits of the classes.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result<Batch> {
+    let plan = Plan {
+        named: Named { file: "class_conv", kernel: "class_conv_f32" },
+        tile: [4, 8, 16],
+        threads: 128,
+        is_single: true,
+        ..WINDOW
+    };
+    let output = Batch::new(&u1.gpu, u1.n, u1.shape, CLASSES)?;
+    run(plan, packing.weights("conv6", Order::Forward), bias(parameters, "conv6"), u1, None, output)
+}
+
+/// The gradient to the input of the last convolution.
+///
+/// # Errors
+/// Those of [`first`].
+pub fn classes_to_input(packing: &Packing, dy: &Batch) -> Result<Batch> {
+    let output = Batch::new(&dy.gpu, dy.n, dy.shape, LAST_CHANNELS)?;
+    let weights = packing.weights("conv6", Order::ToInput);
+    run(window("conv_training_classes_to_input"), weights, 0, dy, None, output)
+}
+
+fn bias(parameters: &Parameters, name: &str) -> u64 {
+    parameters.value(&format!("{name}.bias"))
+}
+
+/// Computes all of `output`.
+fn run(
+    plan: Plan,
+    weights: u64,
+    bias: u64,
+    input: &Batch,
+    skip: Option<&Batch>,
+    output: Batch,
+) -> Result<Batch> {
+    let Plan { named, tile, threads, doubles, is_single } = plan;
+    let over = if doubles { input.shape } else { output.shape };
+    let [z, y, x] = [0, 1, 2].map(|axis| over[axis].div_ceil(tile[axis]) as u32);
+    let together = if is_single { 1 } else { input.n };
+    let grid = [if doubles { 8 * x } else { x }, y, together as u32 * z];
+    for volume in (0..input.n).step_by(together.max(1)) {
+        let arguments = Arguments {
+            input: input.volume(volume),
+            weights,
+            prologue: 0,
+            epilogue: bias,
+            skip: skip.map_or(0, |skip| skip.volume(volume)),
+            output: output.volume(volume),
+            input_shape: input.extents(),
+            output_shape: output.extents(),
+        };
+        // SAFETY: the arguments are those of all convolutions, and the batches have the extents that they state.
+        unsafe { launch(&input.gpu, named, Launch { grid, threads }, &arguments) }?;
+    }
+    Ok(output)
+}

@@ -1,0 +1,59 @@
+//! `tascan train --device cuda`: the program itself, with the emulated driver on its library path.
+use std::fs;
+
+use tascan::weights::Weights;
+
+use super::super::driver::{are_kernels_built, with_emulator};
+use crate::cli::sandbox::Sandbox;
+
+const CONFIG: &str = "
+output = 'run'
+steps = 2
+checkpoint_every = 1
+[synthetic]
+shape = [12, 16, 16]
+window = 2
+uses = 2
+[cuboids]
+batch = 1
+smallest = 6
+largest = 8
+[validation]
+every = 0
+";
+
+fn train(sandbox: &Sandbox, line: &str) {
+    let mut command = with_emulator(sandbox.command(), "8.0");
+    let output = command.args(line.split_whitespace()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tascan {line}: {} {said}", output.status);
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    if !are_kernels_built() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("run.toml"), CONFIG).unwrap();
+    train(&sandbox, "train --config run.toml --device cuda --output whole");
+    train(&sandbox, "train --config run.toml --device cuda --output parts --steps 1");
+    train(&sandbox, "train --config run.toml --device cuda --output parts --resume");
+    let [whole, parts] = ["whole", "parts"].map(|folder| {
+        let folder = sandbox.path(folder);
+        fs::read(folder.join("checkpoint.safetensors")).unwrap()
+    });
+    assert!(whole == parts, "the checkpoints differ");
+
+    sandbox.succeeds("train --config run.toml --device cpu --output cpu");
+    let [cuda, cpu] = ["whole", "cpu"].map(|folder| loss_of_last_step(&sandbox, folder));
+    crate::compare::assert_relative(cuda, cpu, 1e-4);
+    let model = Weights::load(sandbox.path("whole/model.safetensors")).unwrap();
+    assert!(model.values.iter().all(|value| value.is_finite()));
+}
+
+fn loss_of_last_step(sandbox: &Sandbox, folder: &str) -> f64 {
+    let log = fs::read_to_string(sandbox.path(folder).join("log.csv")).unwrap();
+    let last = log.lines().last().unwrap();
+    last.split(',').nth(2).unwrap().parse().unwrap()
+}
