@@ -102,11 +102,15 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f32(Convolu
     store(tile, conv, origin, sum);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_halve_32_f16(Convolution<__half> conv) { halve<32>(conv); }
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
+    halve<32>(conv);
+}
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_halve_64_f16(Convolution<__half> conv) { halve<64>(conv); }
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
+    halve<64>(conv);
+}
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_f16(Convolution<__half> conv) {
     using Tile = Mma<1, 64, 32, 8>;
     __shared__ Tile::Shared shared;
     Tile tile;
