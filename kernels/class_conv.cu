@@ -102,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution
     store(shared, conv, origin);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) class_conv_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(Convolution<__half> conv) {
     using Tile = MmaTile<3, 1, Cin, 8, 32, 4, 8>;
     __shared__ Tile::Shared shared;
     Tile tile;

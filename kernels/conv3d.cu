@@ -55,10 +55,7 @@ __device__ void store(const Tile& tile, const Convolution<__half>& conv, Shape o
         const Shape at = {origin.z + in_tile.z, origin.y + in_tile.y, origin.x + in_tile.x};
         if (inside(conv.out, at)) {
             const long long place = voxel(conv.out, at) * Cout + channel;
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                values[i] += __ldg(conv.epilogue + channel + i);
-            }
+            add(values, conv.epilogue + channel);
             if (conv.skip) {
                 add(values, *reinterpret_cast<const uint4*>(conv.skip + place));
             }
@@ -102,20 +99,35 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f32(Convolu
     store(tile, conv, origin, sum);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_halve_32_f16(Convolution<__half> conv) { halve<32>(conv); }
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
+    halve<32>(conv);
+}
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_halve_64_f16(Convolution<__half> conv) { halve<64>(conv); }
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
+    halve<64>(conv);
+}
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_f16(Convolution<__half> conv) {
     using Tile = Mma<1, 64, 32, 8>;
     __shared__ Tile::Shared shared;
     Tile tile;
     const Shape origin = tile_origin<4, 8>();
-    const float* affine = conv.prologue;
-    const auto norm = [affine](uint4 packed, int channel) {
+    // Scales and shifts; every voxel needs them. The tile begins with a barrier.
+    __shared__ float4 affine[2 * 64 / 4];
+    if (threadIdx.x < 2 * 64 / 4) {
+        affine[threadIdx.x] = __ldg(reinterpret_cast<const float4*>(conv.prologue) + threadIdx.x);
+    }
+    const auto norm = [&](uint4 packed, int channel) {
         float values[8];
         to_floats(packed, values);
-        relu_affine(values, affine, 64, channel);
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            const float4 scale = affine[(channel + i) / 4], shift = affine[(64 + channel + i) / 4];
+            values[i] = relu_affine(values[i], scale.x, shift.x);
+            values[i + 1] = relu_affine(values[i + 1], scale.y, shift.y);
+            values[i + 2] = relu_affine(values[i + 2], scale.z, shift.z);
+            values[i + 3] = relu_affine(values[i + 3], scale.w, shift.w);
+        }
         return to_halves(values);
     };
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);

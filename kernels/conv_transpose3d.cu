@@ -83,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f32(Con
     double_grid<32, 8>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_64_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv_transpose3d_64_f16(Convolution<__half> conv) {
     double_grid<64, 8>(conv);
 }
 

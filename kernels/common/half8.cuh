@@ -45,3 +45,12 @@ __device__ __forceinline__ void add(float (&values)[8], uint4 packed) {
         values[i] += others[i];
     }
 }
+
+// The bias of each.
+__device__ __forceinline__ void add(float (&values)[8], const float* bias) {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+        const float4 four = __ldg(reinterpret_cast<const float4*>(bias + i));
+        values[i] += four.x, values[i + 1] += four.y, values[i + 2] += four.z, values[i + 3] += four.w;
+    }
+}

@@ -37,9 +37,6 @@ template <int Units, int Threads>
 struct Fetch {
     static constexpr int Each = (Units + Threads - 1) / Threads;
 #if __CUDA_ARCH__ >= 800
-    // Loads of voxels that a thread may have under way at the same time.
-    static constexpr int LoadsBeside = 4;
-
     __device__ __forceinline__ void begin(uint4* to, const uint4* from) {
 #pragma unroll
         for (int i = 0; i < Each; i++) {
@@ -54,8 +51,6 @@ struct Fetch {
 
     __device__ __forceinline__ void end(uint4*) { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
 #else
-    // What is held takes the registers of the others.
-    static constexpr int LoadsBeside = 2;
     uint4 held[Each];
 
     __device__ __forceinline__ void begin(uint4*, const uint4* from) {

@@ -9,6 +9,13 @@
 #include "grid.cuh"
 #include "mma.cuh"
 
+// Blocks that a multiprocessor holds of tiles that take more than 32 KiB: at 7.5 a single one, which may have all registers.
+#if __CUDA_ARCH__ >= 800
+constexpr int LargeTiles = 2;
+#else
+constexpr int LargeTiles = 1;
+#endif
+
 template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct MmaTile {
     static constexpr int TileX = 8, Threads = 256, Warps = Threads / 32;
@@ -48,7 +55,7 @@ struct MmaTile {
     template <class Prologue>
     static __device__ void load(Shared& shared, const __half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
-#pragma unroll Fetch<StageUnits, Threads>::LoadsBeside
+#pragma unroll 4
         for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
             const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
             const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
@@ -61,20 +68,35 @@ struct MmaTile {
         }
     }
 
-    // Adds the products of one tap.
-    __device__ __forceinline__ void accumulate(const Shared& shared, int tap, const uint4* weights) {
+    // How far the voxel of a tap lies behind that of the first one; no lane is in it, and x is a constant to the compiler.
+    static __device__ __forceinline__ int behind(int zy, int x) {
+        return (zy / Taps * InY + zy % Taps) * InX + slot(x);
+    }
+
+    // The voxels that the lane names for ldmatrix at the first tap: lanes 0 to 7 and 8 to 15 the two rows of matrix m, lanes 16
+    // and up the same rows' next 8 channels.
+    static __device__ __forceinline__ int named(int m) {
         const int lane = threadIdx.x % 32;
-        const int z = tap / (Taps * Taps), y = tap / Taps % Taps, x = tap % Taps;
-        // Lanes 0 to 7 and 8 to 15 name the two rows of voxels, lanes 16 and up the same rows' next 8 channels.
-        const int in_row = (z * InY + y + lane / 8 % 2 * Stride) * InX + slot(lane % 8 * Stride + x);
+        const Shape first = row(m);
+        return (first.z * InY + first.y + lane / 8 % 2) * Stride * InX + lane % 8;
+    }
+
+    // Adds the products of one tap, whose voxels are `offset` behind the `first` ones.
+    __device__ __forceinline__ void accumulate(const Shared& shared, const int (&first)[Matrices], int offset,
+                                               const uint4* weights) {
+        const int lane = threadIdx.x % 32;
+        int at[Matrices];
+#pragma unroll
+        for (int m = 0; m < Matrices; m++) {
+            at[m] = place(first[m] + offset, lane / 16);
+        }
 #pragma unroll
         for (int step = 0; step < Chunk / 16; step++) {
             unsigned voxels[Matrices][4];
 #pragma unroll
             for (int m = 0; m < Matrices; m++) {
-                const Shape first = row(m);
-                const int at = (first.z * InY + first.y) * Stride * InX + in_row;
-                load_matrix(voxels[m], &shared.voxels[place(at, 2 * step + lane / 16)]);
+                // Two units on: `place` permutes by exclusive or.
+                load_matrix(voxels[m], &shared.voxels[at[m] ^ 2 * step]);
             }
             multiply_all(voxels, weights + step * Cout * 2, lane);
         }
@@ -108,24 +130,35 @@ struct MmaTile {
         const uint4* weights = reinterpret_cast<const uint4*>(packed);
         constexpr int Stages = Cin / Chunk * Positions;
         clear();
+        int first[Matrices];
+#pragma unroll
+        for (int m = 0; m < Matrices; m++) {
+            first[m] = named(m);
+        }
         Fetch<StageUnits, Threads> fetch;
         fetch.begin(shared.weights[0], weights);
         fetch.end(shared.weights[0]);
+        int stage = 0;
 #pragma unroll 1
-        for (int stage = 0; stage < Stages; stage++) {
-            if (stage % Positions == 0) {
-                __syncthreads();
-                load(shared, input, extent, origin, stage / Positions * Chunk, prologue);
-            }
-            // What was fetched and loaded is there for all, and nobody uses the stage before any more.
+        for (int channel = 0; channel < Cin; channel += Chunk) {
             __syncthreads();
-            uint4* next = shared.weights[(stage + 1) % 2];
-            if (stage + 1 < Stages) {
-                fetch.begin(next, weights + (stage + 1) * StageUnits);
-            }
-            accumulate(shared, stage % Positions, shared.weights[stage % 2]);
-            if (stage + 1 < Stages) {
-                fetch.end(next);
+            load(shared, input, extent, origin, channel, prologue);
+#pragma unroll 1
+            for (int zy = 0; zy < Taps * Taps; zy++) {
+#pragma unroll
+                for (int x = 0; x < Taps; x++, stage++) {
+                    // What was fetched and loaded is there for all, and nobody uses the stage before any more.
+                    __syncthreads();
+                    uint4* next = shared.weights[(stage + 1) % 2];
+                    weights += StageUnits;
+                    if (stage + 1 < Stages) {
+                        fetch.begin(next, weights);
+                    }
+                    accumulate(shared, first, behind(zy, x), shared.weights[stage % 2]);
+                    if (stage + 1 < Stages) {
+                        fetch.end(next);
+                    }
+                }
             }
         }
     }

@@ -1,0 +1,102 @@
+"""Estimates the network's time on GPUs that are not at hand: `roofline.py FOLDER NVDISASM`, FOLDER as of kernel_report.py.
+
+A layer takes at least as long as its bytes at the memory's rate, its operations at the arithmetic's rate, and its instructions
+at one a cycle for each of a multiprocessor's four schedulers. Prints Markdown.
+"""
+import sys
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from kernel_loops import hot_loops
+
+
+@dataclass
+class Gpu:
+    name: str
+    architecture: int
+    multiprocessors: int
+    clock: float
+    tensor: float  # operations a second in f16 with f32 sums, dense
+    f32: float
+    memory: float  # bytes a second
+    bus: float  # bytes a second to and from the host
+    capacity: float  # bytes
+    mma: int  # multiply-adds of one HMMA
+
+
+# NVIDIA's Turing and Hopper architecture whitepapers (reference boards, boost clocks); of the bus some 4/5 of PCIe 3.0 and 5.0.
+GPUS = [
+    Gpu("RTX 2080 Ti", 75, 68, 1.545e9, 53.8e12, 13.4e12, 616e9, 12e9, 11e9, 16 * 8 * 8),
+    Gpu("H100 SXM", 90, 132, 1.83e9, 989e12, 66.9e12, 3350e9, 50e9, 80e9, 16 * 8 * 16),
+]
+
+
+@dataclass
+class Layer:
+    name: str
+    kernel: str
+    multiply_adds: float  # a voxel of the volume
+    read: float  # bytes a voxel of the volume, each value once
+    written: float
+
+
+def layers():
+    """In f16: values of 2 bytes, the input in 4 bytes, three logits of 4 bytes."""
+    yield Layer("conv1, conv2", "first_conv_f16", 27 * 2 * 32, 4, 64)
+    channels = 32
+    for number, grid in enumerate((8, 64, 512)):
+        finer = channels * 2 * 8 / grid
+        yield Layer(f"conv{number + 3}", f"conv3d_halve_{channels}_f16", 27 * channels * 64 / grid, finer, 128 / grid)
+        yield Layer(f"resmodule{number + 1}", "conv3d_residual_f16", 27 * 64 * 64 / grid, 128 / grid, 128 / grid)
+        channels = 64
+    for number, (grid, channels) in enumerate(((64, 64), (8, 64), (1, 32))):
+        coarse, skip = 128 / (8 * grid), 2 * channels / grid
+        kernel = f"conv_transpose3d_{channels}_f16"
+        yield Layer(f"deconv{number + 1}", kernel, 8 * 64 * channels / grid, coarse + skip, skip)
+    yield Layer("conv6", "class_conv_f16", 27 * 32 * 3, 64, 12)
+
+
+def seconds(layer, gpu, loops):
+    """For one voxel: at the memory's rate, at the arithmetic's, at the schedulers'."""
+    loop = loops[layer.kernel]
+    peak = gpu.tensor if loop["tensor"] else gpu.f32
+    # conv6 computes 8 columns for its 3 classes.
+    done = layer.multiply_adds * (8 / 3 if layer.name == "conv6" else 1)
+    in_loop = loop["tensor"] * gpu.mma + loop["multiply-add"] * 32
+    issue = done / in_loop * sum(loop.values()) / (4 * gpu.multiprocessors * gpu.clock)
+    return (layer.read + layer.written) / gpu.memory, 2 * layer.multiply_adds / peak, issue
+
+
+def voxels_read(shape, gpu):
+    """Of all blocks, as src/tiles.rs cuts them for the memory: 120 bytes a voxel, nine tenths of the capacity."""
+    before, after, bytes_per_voxel = 40, 32, 120
+    fits = lambda extent: prod(min(extent + before + after, n) for n in shape) * bytes_per_voxel <= 0.9 * gpu.capacity
+    extent = max(e for e in range(8, max(shape) + 8, 8) if fits(e))
+    along = lambda n: sum(min(s + extent + after, n) - max(s - before, 0) for s in range(0, n, extent))
+    return prod(along(n) for n in shape)
+
+
+def main():
+    folder, nvdisasm = map(Path, sys.argv[1:])
+    print("| layer | multiply-adds | bytes read | bytes written | operations a byte |\n|---|---|---|---|---|")
+    rows = list(layers())
+    rows.append(Layer("all", "", *(sum(getattr(row, field) for row in rows) for field in ("multiply_adds", "read", "written"))))
+    for row in rows:
+        intensity = 2 * row.multiply_adds / (row.read + row.written)
+        print(f"| {row.name} | {row.multiply_adds:,.0f} | {row.read:.2f} | {row.written:.2f} | {intensity:.0f} |")
+    volumes = {"HMS, 181x331x160": (181, 331, 160), "LRP, 2000x1000x500": (2000, 1000, 500)}
+    head = ["GPU", "volume", "voxels read", "memory", "arithmetic", "instructions", "network", "bus"]
+    print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for gpu in GPUS:
+        loops = {}
+        for path in folder.glob(f"*_{gpu.architecture}.cubin"):
+            loops |= hot_loops(nvdisasm, path)
+        times = [seconds(layer, gpu, loops) for layer in layers()]
+        for name, shape in volumes.items():
+            read = voxels_read(shape, gpu)
+            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), 16 / gpu.bus]
+            print(f"| {gpu.name} | {name} | {read / prod(shape):.2f} | " + " | ".join(f"{1e3 * s * read:,.1f} ms" for s in sums) + " |")
+
+
+main()
