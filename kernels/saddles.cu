@@ -17,7 +17,7 @@ struct Saddles {
 }  // namespace
 
 // A thread looks at the 13 neighbours behind its voxel in raster order.
-extern "C" __global__ void __launch_bounds__(256) saddles(Saddles saddles) {
+extern "C" __global__ void __launch_bounds__(256, 4) saddles(Saddles saddles) {
     const Shape at = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y),
                       static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
     if (!inside(saddles.shape, at)) {

@@ -2,6 +2,7 @@
 //! how much work it is. `tascan selftest` compares them, `tascan bench` times them.
 mod clustering;
 mod network;
+mod training;
 
 use std::sync::Arc;
 
@@ -124,6 +125,7 @@ pub type Visit<'v> = &'v mut dyn FnMut(&Case) -> Result<()>;
 /// Where the GPU has too little memory or fails, or `visit` does.
 pub fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
     network::visit_all(gpu, edge, visit)?;
+    training::visit_all(gpu, edge, visit)?;
     clustering::visit_all(gpu, edge, visit)
 }
 

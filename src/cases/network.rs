@@ -73,7 +73,7 @@ fn classes(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
 }
 
 /// Repeatable numbers, evenly spread over plus or minus `bound`.
-fn noise(seed: u64, len: usize, bound: f32) -> Vec<f32> {
+pub(super) fn noise(seed: u64, len: usize, bound: f32) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| bound * (2.0 * random.random::<f32>() - 1.0)).collect()
 }

@@ -1,0 +1,68 @@
+//! Training: the losses of some steps, in which every operation of forward and backward pass has a part.
+use std::sync::Arc;
+
+use super::network::noise;
+use super::{About, Case, Pipe, Visit, Work};
+use crate::device::cuda::Gpu;
+use crate::device::{Device, Precision};
+use crate::error::Result;
+use crate::network::trainer::Trainer;
+use crate::network::{layout, multiply_adds};
+use crate::ops::adam::Adam;
+use crate::ops::loss::{Loss, Truth};
+use crate::weights::Weights;
+
+/// Volumes of a batch.
+const BATCH: usize = 2;
+const STEPS: usize = 3;
+/// Relative, of a loss after steps that magnify the rounding of those before.
+const TOLERANCE: f64 = 1e-4;
+
+/// Batches of cubes of half the edge.
+pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
+    let edge = edge.div_ceil(2);
+    let voxels = BATCH * edge.pow(3);
+    let batch = noise(1, voxels, 1.0);
+    // Slabs of one class, five voxels thick.
+    let class: Vec<u8> = (0..voxels).map(|voxel| (voxel / (5 * edge * edge) % 3) as u8).collect();
+    let weight: Vec<f32> = noise(2, voxels, 0.5).into_iter().map(|weight| 1.0 + weight).collect();
+    let losses = |device: &Device| -> Result<Vec<f64>> {
+        let adam = Adam::new(layout::trainable_len());
+        let mut trainer = Trainer::new(device, Weights::initial(1), adam)?;
+        let loss = Loss { cross_entropy: 0.5, ..Loss::default() };
+        let truth = Truth { class: &class, weight: &weight };
+        let step = |_| {
+            let value = trainer.loss(&batch, BATCH, [edge; 3], truth, &loss)?;
+            trainer.update(1e-3)?;
+            Ok(value)
+        };
+        (0..STEPS).map(step).collect()
+    };
+    let about = About {
+        operation: "training steps",
+        shape: format!("{STEPS} of {BATCH}x{edge}^3"),
+        dtype: "f32",
+        work: Work {
+            // The gradients to inputs and to weights cost as much as the forward pass each.
+            operations: (3 * STEPS * voxels) as f64 * 2.0 * multiply_adds(),
+            bytes: (16 * STEPS * voxels) as f64,
+        },
+        pipe: Pipe::Scalar,
+        tolerance: TOLERANCE,
+    };
+    let losses = &losses;
+    let on_gpu = gpu.map(|gpu| {
+        let device = Device::Cuda { gpu: gpu.clone(), precision: Precision::F32 };
+        move || losses(&device)
+    });
+    let compare = |expected: &Result<Vec<f64>>, found: &Vec<f64>| {
+        let Ok(expected) = expected else { return Ok(f64::NAN) };
+        let deviation = |(expected, found): (&f64, &f64)| ((found - expected) / expected).abs();
+        Ok(expected
+            .iter()
+            .zip(found)
+            .map(deviation)
+            .fold(0.0, |most, next| if next <= most { most } else { next }))
+    };
+    visit(&Case::new(about, || losses(&Device::Cpu), on_gpu, compare))
+}
