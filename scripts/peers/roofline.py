@@ -42,7 +42,7 @@ class Layer:
 
 
 def layers():
-    """In f16: values of 2 bytes, the input in 4 bytes, three logits of 4 bytes."""
+    """In f16: values of 2 bytes, the input in 4 bytes, three logits of 4 bytes, the class in one."""
     yield Layer("conv1, conv2", "first_conv_f16", 27 * 2 * 32, 4, 64)
     channels = 32
     for number, grid in enumerate((8, 64, 512)):
@@ -54,7 +54,7 @@ def layers():
         coarse, skip = 128 / (8 * grid), 2 * channels / grid
         kernel = f"conv_transpose3d_{channels}_f16"
         yield Layer(f"deconv{number + 1}", kernel, 8 * 64 * channels / grid, coarse + skip, skip)
-    yield Layer("conv6", "class_conv_f16", 27 * 32 * 3, 64, 12)
+    yield Layer("conv6, classes", "class_conv_f16", 27 * 32 * 3, 64 + 12, 12 + 1)
 
 
 def seconds(layer, gpu, loops):
@@ -62,15 +62,15 @@ def seconds(layer, gpu, loops):
     loop = loops[layer.kernel]
     peak = gpu.tensor if loop["tensor"] else gpu.f32
     # conv6 computes 8 columns for its 3 classes.
-    done = layer.multiply_adds * (8 / 3 if layer.name == "conv6" else 1)
+    done = layer.multiply_adds * (8 / 3 if layer.name.startswith("conv6") else 1)
     in_loop = loop["tensor"] * gpu.mma + loop["multiply-add"] * 32
     issue = done / in_loop * sum(loop.values()) / (4 * gpu.multiprocessors * gpu.clock)
     return (layer.read + layer.written) / gpu.memory, 2 * layer.multiply_adds / peak, issue
 
 
 def voxels_read(shape, gpu):
-    """Of all blocks, as src/tiles.rs cuts them for the memory: 120 bytes a voxel, nine tenths of the capacity."""
-    before, after, bytes_per_voxel = 40, 32, 120
+    """Of all blocks, as src/tiles.rs cuts them for the memory: 121 bytes a voxel, nine tenths of the capacity."""
+    before, after, bytes_per_voxel = 40, 32, 121
     fits = lambda extent: prod(min(extent + before + after, n) for n in shape) * bytes_per_voxel <= 0.9 * gpu.capacity
     extent = max(e for e in range(8, max(shape) + 8, 8) if fits(e))
     along = lambda n: sum(min(s + extent + after, n) - max(s - before, 0) for s in range(0, n, extent))
@@ -95,7 +95,7 @@ def main():
         times = [seconds(layer, gpu, loops) for layer in layers()]
         for name, shape in volumes.items():
             read = voxels_read(shape, gpu)
-            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), 16 / gpu.bus]
+            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), (4 + 1) / gpu.bus]
             print(f"| {gpu.name} | {name} | {read / prod(shape):.2f} | " + " | ".join(f"{1e3 * s * read:,.1f} ms" for s in sums) + " |")
 
 
