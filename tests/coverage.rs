@@ -2,9 +2,10 @@
 use std::fs;
 use std::path::Path;
 
-/// Files of `src/ops` that are no operations themselves: what several operations are made of.
-const SHARED: [&str; 7] =
-    ["activations", "blocks", "correlation", "disjoint_sets", "envelope", "mod", "winograd"];
+/// Files of `src/ops` that are no operations themselves: what several operations are made of, and the same operations on a
+/// GPU, of which `tests/cuda/selftest.rs` demands that all are tested.
+const SHARED: [&str; 8] =
+    ["activations", "blocks", "correlation", "cuda", "disjoint_sets", "envelope", "mod", "winograd"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
