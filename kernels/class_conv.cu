@@ -3,7 +3,7 @@
 // `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`. In f32, weights packed `[z][y][x][c][i]`, a block of threads
 // computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
 // distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
-// memory too, to be written in whole sectors. In f16 the classes are the first columns of a matrix of 8.
+// memory too, to be written in whole sectors. On tensor cores the classes are the first columns of a matrix of 8.
 #include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma_tile.cuh"
@@ -76,6 +76,34 @@ __device__ void store(const Shared& shared, const Convolution<float>& conv, Shap
     }
 }
 
+// On tensor cores.
+template <class Half>
+__device__ void class_conv(const Convolution<Half>& conv) {
+    using Tile = MmaTile<Half, 3, 1, Cin, 8, 32, 4, 8>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const Shape origin = {static_cast<int>(blockIdx.z) * 4, static_cast<int>(blockIdx.y) * 8,
+                          static_cast<int>(blockIdx.x) * 8};
+    tile.run(shared, conv.input, conv.weights, conv.in, {origin.z - 1, origin.y - 1, origin.x - 1}, Same());
+    // Lane 4r holds the first two classes of voxel r of a row, lane 4r + 1 the third: 24 lanes take one logit each.
+    const int lane = threadIdx.x % 32, in_row = lane / Classes, which = lane % Classes;
+    const int source = 4 * (in_row % 8) + which / 2;
+#pragma unroll
+    for (int m = 0; m < Tile::Matrices; m++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const float even = __shfl_sync(~0u, tile.sum[m][0][2 * half], source);
+            const float odd = __shfl_sync(~0u, tile.sum[m][0][2 * half + 1], source);
+            const Shape first = Tile::row(m);
+            const Shape at = {origin.z + first.z, origin.y + first.y + half, origin.x + in_row};
+            if (in_row < 8 && inside(conv.out, at)) {
+                const float logit = (which == 1 ? odd : even) + __ldg(conv.epilogue + which);
+                static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + which] = logit;
+            }
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution<float> conv) {
@@ -103,27 +131,11 @@ extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution
 }
 
 extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(Convolution<__half> conv) {
-    using Tile = MmaTile<3, 1, Cin, 8, 32, 4, 8>;
-    __shared__ Tile::Shared shared;
-    Tile tile;
-    const Shape origin = {static_cast<int>(blockIdx.z) * 4, static_cast<int>(blockIdx.y) * 8,
-                          static_cast<int>(blockIdx.x) * 8};
-    tile.run(shared, conv.input, conv.weights, conv.in, {origin.z - 1, origin.y - 1, origin.x - 1}, Same());
-    // Lane 4r holds the first two classes of voxel r of a row, lane 4r + 1 the third: 24 lanes take one logit each.
-    const int lane = threadIdx.x % 32, in_row = lane / Classes, which = lane % Classes;
-    const int source = 4 * (in_row % 8) + which / 2;
-#pragma unroll
-    for (int m = 0; m < Tile::Matrices; m++) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const float even = __shfl_sync(~0u, tile.sum[m][0][2 * half], source);
-            const float odd = __shfl_sync(~0u, tile.sum[m][0][2 * half + 1], source);
-            const Shape first = Tile::row(m);
-            const Shape at = {origin.z + first.z, origin.y + first.y + half, origin.x + in_row};
-            if (in_row < 8 && inside(conv.out, at)) {
-                const float logit = (which == 1 ? odd : even) + __ldg(conv.epilogue + which);
-                static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + which] = logit;
-            }
-        }
-    }
+    class_conv(conv);
 }
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_bf16(Convolution<__nv_bfloat16> conv) {
+    class_conv(conv);
+}
+#endif

@@ -1,4 +1,5 @@
-// Sums over windows on tensor cores: f16 values, f32 sums, for a tile of output voxels and all output channels.
+// Sums over windows on tensor cores: values in f16 or bf16 (`Half`), f32 sums, for a tile of output voxels and all output
+// channels.
 //
 // A block of 8 warps holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps:
 // a row of a matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a
@@ -16,7 +17,7 @@ constexpr int LargeTiles = 2;
 constexpr int LargeTiles = 1;
 #endif
 
-template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
+template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct MmaTile {
     static constexpr int TileX = 8, Threads = 256, Warps = Threads / 32;
     static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
@@ -53,7 +54,7 @@ struct MmaTile {
 
     // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`.
     template <class Prologue>
-    static __device__ void load(Shared& shared, const __half* input, Shape extent, Shape origin, int channel,
+    static __device__ void load(Shared& shared, const Half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
 #pragma unroll 4
         for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
@@ -108,7 +109,7 @@ struct MmaTile {
             const uint2 w = reinterpret_cast<const uint2*>(weights)[lane];
 #pragma unroll
             for (int m = 0; m < Matrices; m++) {
-                multiply(sum[m][0], voxels[m], w.x, w.y);
+                multiply<Half>(sum[m][0], voxels[m], w.x, w.y);
             }
         } else {
 #pragma unroll
@@ -116,8 +117,8 @@ struct MmaTile {
                 const uint4 w = weights[pair * 32 + lane];
 #pragma unroll
                 for (int m = 0; m < Matrices; m++) {
-                    multiply(sum[m][2 * pair], voxels[m], w.x, w.y);
-                    multiply(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
+                    multiply<Half>(sum[m][2 * pair], voxels[m], w.x, w.y);
+                    multiply<Half>(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
                 }
             }
         }
@@ -125,7 +126,7 @@ struct MmaTile {
 
     // All input channels, chunk by chunk.
     template <class Prologue>
-    __device__ void run(Shared& shared, const __half* input, const __half* packed, Shape extent, Shape origin,
+    __device__ void run(Shared& shared, const Half* input, const Half* packed, Shape extent, Shape origin,
                         Prologue prologue) {
         const uint4* weights = reinterpret_cast<const uint4*>(packed);
         constexpr int Stages = Cin / Chunk * Positions;
