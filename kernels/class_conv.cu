@@ -14,12 +14,13 @@ constexpr int Cin = 32, Classes = 3, Chunk = 8, Threads = 128;
 constexpr int TileZ = 4, TileY = 8, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
 constexpr int Pitch = InX * Chunk + 4;
+constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
 
 struct Shared {
     float4 weights[27 * Classes * Chunk / 4];
     union {
         float voxels[InZ * InY * Pitch];
-        float logits[TileZ * TileY * TileX * Classes];
+        float4 logits[TileZ * TileY * RowPitch / 4];
     };
 };
 
@@ -66,12 +67,12 @@ __device__ void accumulate(const Shared& shared, Shape first, float (&sum)[Run][
 
 // From shared memory to the volume, along rows.
 __device__ void store(const Shared& shared, const Convolution<float>& conv, Shape origin) {
-    constexpr int Row = TileX * Classes;
+    const float* logits = reinterpret_cast<const float*>(shared.logits);
     for (int i = threadIdx.x; i < TileZ * TileY * Row; i += Threads) {
         const int row = i / Row, in_row = i % Row;
         const Shape at = {origin.z + row / TileY, origin.y + row % TileY, origin.x + in_row / Classes};
         if (inside(conv.out, at)) {
-            static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + in_row % Classes] = shared.logits[i];
+            static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + in_row % Classes] = logits[row * RowPitch + in_row];
         }
     }
 }
@@ -121,10 +122,11 @@ extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution
         accumulate(shared, first, sum);
     }
     __syncthreads();
-    float* logits = shared.logits + ((first.z * TileY + first.y) * TileX + first.x) * Classes;
+    float4* logits = shared.logits + ((first.z * TileY + first.y) * RowPitch + first.x * Classes) / 4;
+    const auto logit = [&](int i) { return sum[i / Classes][i % Classes] + __ldg(conv.epilogue + i % Classes); };
 #pragma unroll
-    for (int i = 0; i < Run * Classes; i++) {
-        logits[i] = sum[i / Classes][i % Classes] + __ldg(conv.epilogue + i % Classes);
+    for (int i = 0; i < Run * Classes; i += 4) {
+        logits[i / 4] = make_float4(logit(i), logit(i + 1), logit(i + 2), logit(i + 3));
     }
     __syncthreads();
     store(shared, conv, origin);

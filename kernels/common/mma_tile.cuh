@@ -26,6 +26,7 @@ struct MmaTile {
     static constexpr int InZ = (TileZ - 1) * Stride + Taps;
     static constexpr int InY = (TileY - 1) * Stride + Taps;
     static constexpr int InX = (TileX - 1) * Stride + Taps;
+    static constexpr int Evens = (InX + 1) / 2;          // voxels of a row whose x is even
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
     static constexpr int StageUnits = Chunk * Cout / 8;  // of 16 bytes
 
@@ -44,7 +45,12 @@ struct MmaTile {
 
     // Where a voxel of a row lies: at stride 2 those of one parity side by side, so that 8 outputs read 8 neighbours.
     static __device__ __forceinline__ int slot(int x) {
-        return Stride == 1 ? x : x % 2 * ((InX + 1) / 2) + x / 2;
+        return Stride == 1 ? x : x % 2 * Evens + x / 2;
+    }
+
+    // The voxel that lies there.
+    static __device__ __forceinline__ int voxel_in(int slot) {
+        return Stride == 1 ? slot : slot < Evens ? 2 * slot : 2 * (slot - Evens) + 1;
     }
 
     // Where 16 bytes of a voxel lie: permuted, so that those of 8 neighbouring voxels are in different banks.
@@ -52,20 +58,21 @@ struct MmaTile {
         return voxel * Units + (unit ^ (voxel / (8 / Units) % Units));
     }
 
-    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`.
+    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`. Threads follow the
+    // slots, whose banks differ; which voxels of a row they take together makes no difference to global memory.
     template <class Prologue>
     static __device__ void load(Shared& shared, const Half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
 #pragma unroll 4
         for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
-            const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
-            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
+            const int unit = i % Units, slot = i / Units % InX, row = i / (Units * InX);
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + voxel_in(slot)};
             uint4 value = make_uint4(0, 0, 0, 0);
             if (inside(extent, at)) {
                 const int first = channel + 8 * unit;
                 value = prologue(*reinterpret_cast<const uint4*>(input + voxel(extent, at) * Cin + first), first);
             }
-            shared.voxels[place(row * InX + slot(x), unit)] = value;
+            shared.voxels[place(row * InX + slot, unit)] = value;
         }
     }
 
