@@ -3,7 +3,7 @@
 // `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`. In f32, weights packed `[z][y][x][c][i]`, a block of threads
 // computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
 // distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
-// memory too, to be written in whole sectors. In f16 the classes are the first columns of a matrix of 8.
+// memory too, to be written in whole sectors. On tensor cores the classes are the first columns of a matrix of 8.
 #include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma_tile.cuh"
@@ -14,12 +14,13 @@ constexpr int Cin = 32, Classes = 3, Chunk = 8, Threads = 128;
 constexpr int TileZ = 4, TileY = 8, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
 constexpr int Pitch = InX * Chunk + 4;
+constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
 
 struct Shared {
     float4 weights[27 * Classes * Chunk / 4];
     union {
         float voxels[InZ * InY * Pitch];
-        float logits[TileZ * TileY * TileX * Classes];
+        float4 logits[TileZ * TileY * RowPitch / 4];
     };
 };
 
@@ -66,45 +67,21 @@ __device__ void accumulate(const Shared& shared, Shape first, float (&sum)[Run][
 
 // From shared memory to the volume, along rows.
 __device__ void store(const Shared& shared, const Convolution<float>& conv, Shape origin) {
-    constexpr int Row = TileX * Classes;
+    const float* logits = reinterpret_cast<const float*>(shared.logits);
     for (int i = threadIdx.x; i < TileZ * TileY * Row; i += Threads) {
         const int row = i / Row, in_row = i % Row;
         const Shape at = {origin.z + row / TileY, origin.y + row % TileY, origin.x + in_row / Classes};
         if (inside(conv.out, at)) {
-            static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + in_row % Classes] = shared.logits[i];
+            static_cast<float*>(conv.output)[voxel(conv.out, at) * Classes + in_row % Classes] = logits[row * RowPitch + in_row];
         }
     }
 }
 
-}  // namespace
-
-extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution<float> conv) {
-    __shared__ Shared shared;
-    const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
-                          static_cast<int>(blockIdx.x) * TileX};
-    const int run = threadIdx.x / 8;
-    const Shape first = {run / 4, static_cast<int>(threadIdx.x % 8), run % 4 * Run};
-    float sum[Run][Classes] = {};
-#pragma unroll 1
-    for (int channel = 0; channel < Cin; channel += Chunk) {
-        __syncthreads();
-        load(shared, conv, origin, channel);
-        __syncthreads();
-        accumulate(shared, first, sum);
-    }
-    __syncthreads();
-    float* logits = shared.logits + ((first.z * TileY + first.y) * TileX + first.x) * Classes;
-#pragma unroll
-    for (int i = 0; i < Run * Classes; i++) {
-        logits[i] = sum[i / Classes][i % Classes] + __ldg(conv.epilogue + i % Classes);
-    }
-    __syncthreads();
-    store(shared, conv, origin);
-}
-
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(Convolution<__half> conv) {
-    using Tile = MmaTile<3, 1, Cin, 8, 32, 4, 8>;
-    __shared__ Tile::Shared shared;
+// On tensor cores.
+template <class Half>
+__device__ void class_conv(const Convolution<Half>& conv) {
+    using Tile = MmaTile<Half, 3, 1, Cin, 8, 32, 4, 8>;
+    __shared__ typename Tile::Shared shared;
     Tile tile;
     const Shape origin = {static_cast<int>(blockIdx.z) * 4, static_cast<int>(blockIdx.y) * 8,
                           static_cast<int>(blockIdx.x) * 8};
@@ -127,3 +104,40 @@ extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(Con
         }
     }
 }
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(Convolution<float> conv) {
+    __shared__ Shared shared;
+    const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
+                          static_cast<int>(blockIdx.x) * TileX};
+    const int run = threadIdx.x / 8;
+    const Shape first = {run / 4, static_cast<int>(threadIdx.x % 8), run % 4 * Run};
+    float sum[Run][Classes] = {};
+#pragma unroll 1
+    for (int channel = 0; channel < Cin; channel += Chunk) {
+        __syncthreads();
+        load(shared, conv, origin, channel);
+        __syncthreads();
+        accumulate(shared, first, sum);
+    }
+    __syncthreads();
+    float4* logits = shared.logits + ((first.z * TileY + first.y) * RowPitch + first.x * Classes) / 4;
+    const auto logit = [&](int i) { return sum[i / Classes][i % Classes] + __ldg(conv.epilogue + i % Classes); };
+#pragma unroll
+    for (int i = 0; i < Run * Classes; i += 4) {
+        logits[i / 4] = make_float4(logit(i), logit(i + 1), logit(i + 2), logit(i + 3));
+    }
+    __syncthreads();
+    store(shared, conv, origin);
+}
+
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(Convolution<__half> conv) {
+    class_conv(conv);
+}
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_bf16(Convolution<__nv_bfloat16> conv) {
+    class_conv(conv);
+}
+#endif

@@ -3,7 +3,7 @@
 // `y[o][c] = bias[c] + sum_(k, i) x[stride * o + k - 1][i] * w[c][i][k]`. At stride 1 it is the residual block's: x is
 // `relu(scale * h + shift)`, applied while h is loaded, and h itself is added to the result. One block of threads
 // computes a tile of voxels with all 64 channels: in f32 with fused multiply-adds, weights packed
-// `[z][y][x][i][c]`; in f16 on tensor cores.
+// `[z][y][x][i][c]`; in f16 and bf16 on tensor cores.
 #include "common/fma_tile.cuh"
 #include "common/half8.cuh"
 #include "common/mma_tile.cuh"
@@ -15,8 +15,8 @@ constexpr int Cout = 64;
 template <int Stride, int Cin, int Chunk>
 using Fma = FmaTile<3, Stride, Cin, Cout, Chunk, 4, 4>;
 
-template <int Stride, int Cin, int Chunk, int TileY>
-using Mma = MmaTile<3, Stride, Cin, Cout, Chunk, 4, TileY>;
+template <class Half, int Stride, int Cin, int Chunk, int TileY>
+using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY>;
 
 // The first voxel of the block's tile.
 template <int TileZ, int TileY>
@@ -49,17 +49,17 @@ __device__ void store(const Tile& tile, const Convolution<float>& conv, Shape or
 }
 
 // As above for the sums of tensor cores.
-template <class Tile>
-__device__ void store(const Tile& tile, const Convolution<__half>& conv, Shape origin) {
+template <class Tile, class Half>
+__device__ void store(const Tile& tile, const Convolution<Half>& conv, Shape origin) {
     tile.each([&](Shape in_tile, int channel, float (&values)[8]) {
         const Shape at = {origin.z + in_tile.z, origin.y + in_tile.y, origin.x + in_tile.x};
         if (inside(conv.out, at)) {
             const long long place = voxel(conv.out, at) * Cout + channel;
             add(values, conv.epilogue + channel);
             if (conv.skip) {
-                add(values, *reinterpret_cast<const uint4*>(conv.skip + place));
+                add<Half>(values, *reinterpret_cast<const uint4*>(conv.skip + place));
             }
-            *reinterpret_cast<uint4*>(static_cast<__half*>(conv.output) + place) = to_halves(values);
+            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place) = to_halves<Half>(values);
         }
     });
 }
@@ -73,13 +73,41 @@ __device__ void halve(const Convolution<float>& conv) {
     store(tile, conv, origin, sum);
 }
 
-template <int Cin>
-__device__ void halve(const Convolution<__half>& conv) {
-    using Tile = Mma<2, Cin, 16, 4>;
+template <int Cin, class Half>
+__device__ void halve(const Convolution<Half>& conv) {
+    using Tile = Mma<Half, 2, Cin, 16, 4>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const Shape origin = tile_origin<4, 4>();
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 2), Same());
+    store(tile, conv, origin);
+}
+
+template <class Half>
+__device__ void residual(const Convolution<Half>& conv) {
+    using Tile = Mma<Half, 1, 64, 32, 8>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const Shape origin = tile_origin<4, 8>();
+    // Scales and shifts; every voxel needs them. The tile begins with a barrier.
+    __shared__ float4 affine[2 * 64 / 4];
+    if (threadIdx.x < 2 * 64 / 4) {
+        affine[threadIdx.x] = __ldg(reinterpret_cast<const float4*>(conv.prologue) + threadIdx.x);
+    }
+    const auto norm = [&](uint4 packed, int channel) {
+        float values[8];
+        to_floats<Half>(packed, values);
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            const float4 scale = affine[(channel + i) / 4], shift = affine[(64 + channel + i) / 4];
+            values[i] = relu_affine(values[i], scale.x, shift.x);
+            values[i + 1] = relu_affine(values[i + 1], scale.y, shift.y);
+            values[i + 2] = relu_affine(values[i + 2], scale.z, shift.z);
+            values[i + 3] = relu_affine(values[i + 3], scale.w, shift.w);
+        }
+        return to_halves<Half>(values);
+    };
+    tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);
     store(tile, conv, origin);
 }
 
@@ -108,28 +136,19 @@ extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_f1
 }
 
 extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_f16(Convolution<__half> conv) {
-    using Tile = Mma<1, 64, 32, 8>;
-    __shared__ Tile::Shared shared;
-    Tile tile;
-    const Shape origin = tile_origin<4, 8>();
-    // Scales and shifts; every voxel needs them. The tile begins with a barrier.
-    __shared__ float4 affine[2 * 64 / 4];
-    if (threadIdx.x < 2 * 64 / 4) {
-        affine[threadIdx.x] = __ldg(reinterpret_cast<const float4*>(conv.prologue) + threadIdx.x);
-    }
-    const auto norm = [&](uint4 packed, int channel) {
-        float values[8];
-        to_floats(packed, values);
-#pragma unroll
-        for (int i = 0; i < 8; i += 4) {
-            const float4 scale = affine[(channel + i) / 4], shift = affine[(64 + channel + i) / 4];
-            values[i] = relu_affine(values[i], scale.x, shift.x);
-            values[i + 1] = relu_affine(values[i + 1], scale.y, shift.y);
-            values[i + 2] = relu_affine(values[i + 2], scale.z, shift.z);
-            values[i + 3] = relu_affine(values[i + 3], scale.w, shift.w);
-        }
-        return to_halves(values);
-    };
-    tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);
-    store(tile, conv, origin);
+    residual(conv);
 }
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_32_bf16(Convolution<__nv_bfloat16> conv) {
+    halve<32>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_bf16(Convolution<__nv_bfloat16> conv) {
+    halve<64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_bf16(Convolution<__nv_bfloat16> conv) {
+    residual(conv);
+}
+#endif

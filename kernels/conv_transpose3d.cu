@@ -4,7 +4,7 @@
 // eight parities p is a 2x2x2 convolution of its own weights; p and t are z, y, x. The layer's bias is part of the
 // shift. The parity is the fastest part of the grid, so that the eight tiles over one stretch of input run together; voxels
 // that the crop drops are never written. `skip` and `output` may be the same. In f32 with fused multiply-adds, weights
-// packed `[p][t][i][c]`; in f16 on tensor cores.
+// packed `[p][t][i][c]`; in f16 and bf16 on tensor cores.
 #include "common/fma_tile.cuh"
 #include "common/half8.cuh"
 #include "common/mma_tile.cuh"
@@ -55,9 +55,9 @@ __device__ void double_grid(const Convolution<float>& conv) {
     }
 }
 
-template <int Cout, int TileY>
-__device__ void double_grid(const Convolution<__half>& conv) {
-    using Tile = MmaTile<2, 1, Cin, Cout, 32, TileZ, TileY>;
+template <int Cout, int TileY, class Half>
+__device__ void double_grid(const Convolution<Half>& conv) {
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const Part<TileY> part;
@@ -67,8 +67,8 @@ __device__ void double_grid(const Convolution<__half>& conv) {
         if (inside(conv.out, at)) {
             const long long place = voxel(conv.out, at) * Cout + channel;
             relu_affine(values, conv.epilogue, Cout, channel);
-            add(values, *reinterpret_cast<const uint4*>(conv.skip + place));
-            *reinterpret_cast<uint4*>(static_cast<__half*>(conv.output) + place) = to_halves(values);
+            add<Half>(values, *reinterpret_cast<const uint4*>(conv.skip + place));
+            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place) = to_halves<Half>(values);
         }
     });
 }
@@ -90,3 +90,13 @@ extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv_transpose3d_6
 extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f16(Convolution<__half> conv) {
     double_grid<32, 8>(conv);
 }
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv_transpose3d_64_bf16(Convolution<__nv_bfloat16> conv) {
+    double_grid<64, 8>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_bf16(Convolution<__nv_bfloat16> conv) {
+    double_grid<32, 8>(conv);
+}
+#endif

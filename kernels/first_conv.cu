@@ -52,8 +52,9 @@ __device__ void accumulate(const Shared& shared, Shape first, int group, float4 
 
 __device__ void store(float* output, float4 value) { *reinterpret_cast<float4*>(output) = value; }
 
-__device__ void store(__half* output, float4 value) {
-    *reinterpret_cast<uint2*>(output) = make_uint2(to_word(value.x, value.y), to_word(value.z, value.w));
+template <class Half>
+__device__ void store(Half* output, float4 value) {
+    *reinterpret_cast<uint2*>(output) = make_uint2(Word<Half>::of(value.x, value.y), Word<Half>::of(value.z, value.w));
 }
 
 // What stands behind the sums at inference.
@@ -104,6 +105,12 @@ extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(Convolution
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(Convolution<float> conv) {
     first_conv<__half>(conv, NormRelu());
 }
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_bf16(Convolution<float> conv) {
+    first_conv<__nv_bfloat16>(conv, NormRelu());
+}
+#endif
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_training(Convolution<float> conv) {
     first_conv<float>(conv, Bias());

@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(256) roof_tensor(Chains chains) {
     for (int round = 0; round < chains.rounds; round++) {
 #pragma unroll
         for (int i = 0; i < TensorChains; i++) {
-            multiply(sum[i], a, Ones, Ones);
+            multiply<__half>(sum[i], a, Ones, Ones);
         }
     }
     float total = 0.0f;

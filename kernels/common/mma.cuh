@@ -1,12 +1,13 @@
 // The instructions of tensor cores, and what brings their operands: in the form of compute capability 7.5 or 8.0.
 #pragma once
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 __device__ __forceinline__ unsigned shared_address(const void* pointer) {
     return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
 }
 
-// A 16x16 matrix of f16 as mma wants its first operand; each lane names one of the 32 half rows.
+// A 16x16 matrix of 16-bit values as mma wants its first operand; each lane names one of the 32 half rows.
 __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half_row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -15,7 +16,11 @@ __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half
 }
 
 // `sum += a b`: 16x16 times 16x8. At 7.5 two products of 8 channels each.
-__device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+template <class Half>
+__device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
+
+template <>
+__device__ __forceinline__ void multiply<__half>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
 #if __CUDA_ARCH__ >= 800
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};"
@@ -30,6 +35,17 @@ __device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4]
                  : "r"(a[2]), "r"(a[3]), "r"(b1));
 #endif
 }
+
+#if __CUDA_ARCH__ >= 800
+template <>
+__device__ __forceinline__ void multiply<__nv_bfloat16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0,
+                                                        unsigned b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+#endif
 
 // Brings Units times 16 bytes to shared memory while the block computes: asynchronous copies, at 7.5 through
 // registers. After `end` and a barrier they are there for all.

@@ -1,4 +1,5 @@
-// Sums over windows on tensor cores: f16 values, f32 sums, for a tile of output voxels and all output channels.
+// Sums over windows on tensor cores: values in f16 or bf16 (`Half`), f32 sums, for a tile of output voxels and all output
+// channels.
 //
 // A block of 8 warps holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps:
 // a row of a matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a
@@ -16,7 +17,7 @@ constexpr int LargeTiles = 2;
 constexpr int LargeTiles = 1;
 #endif
 
-template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
+template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct MmaTile {
     static constexpr int TileX = 8, Threads = 256, Warps = Threads / 32;
     static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
@@ -25,6 +26,7 @@ struct MmaTile {
     static constexpr int InZ = (TileZ - 1) * Stride + Taps;
     static constexpr int InY = (TileY - 1) * Stride + Taps;
     static constexpr int InX = (TileX - 1) * Stride + Taps;
+    static constexpr int Evens = (InX + 1) / 2;          // voxels of a row whose x is even
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
     static constexpr int StageUnits = Chunk * Cout / 8;  // of 16 bytes
 
@@ -43,7 +45,12 @@ struct MmaTile {
 
     // Where a voxel of a row lies: at stride 2 those of one parity side by side, so that 8 outputs read 8 neighbours.
     static __device__ __forceinline__ int slot(int x) {
-        return Stride == 1 ? x : x % 2 * ((InX + 1) / 2) + x / 2;
+        return Stride == 1 ? x : x % 2 * Evens + x / 2;
+    }
+
+    // The voxel that lies there.
+    static __device__ __forceinline__ int voxel_in(int slot) {
+        return Stride == 1 ? slot : slot < Evens ? 2 * slot : 2 * (slot - Evens) + 1;
     }
 
     // Where 16 bytes of a voxel lie: permuted, so that those of 8 neighbouring voxels are in different banks.
@@ -51,20 +58,21 @@ struct MmaTile {
         return voxel * Units + (unit ^ (voxel / (8 / Units) % Units));
     }
 
-    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`.
+    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`. Threads follow the
+    // slots, whose banks differ; which voxels of a row they take together makes no difference to global memory.
     template <class Prologue>
-    static __device__ void load(Shared& shared, const __half* input, Shape extent, Shape origin, int channel,
+    static __device__ void load(Shared& shared, const Half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
 #pragma unroll 4
         for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
-            const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
-            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
+            const int unit = i % Units, slot = i / Units % InX, row = i / (Units * InX);
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + voxel_in(slot)};
             uint4 value = make_uint4(0, 0, 0, 0);
             if (inside(extent, at)) {
                 const int first = channel + 8 * unit;
                 value = prologue(*reinterpret_cast<const uint4*>(input + voxel(extent, at) * Cin + first), first);
             }
-            shared.voxels[place(row * InX + slot(x), unit)] = value;
+            shared.voxels[place(row * InX + slot, unit)] = value;
         }
     }
 
@@ -108,7 +116,7 @@ struct MmaTile {
             const uint2 w = reinterpret_cast<const uint2*>(weights)[lane];
 #pragma unroll
             for (int m = 0; m < Matrices; m++) {
-                multiply(sum[m][0], voxels[m], w.x, w.y);
+                multiply<Half>(sum[m][0], voxels[m], w.x, w.y);
             }
         } else {
 #pragma unroll
@@ -116,8 +124,8 @@ struct MmaTile {
                 const uint4 w = weights[pair * 32 + lane];
 #pragma unroll
                 for (int m = 0; m < Matrices; m++) {
-                    multiply(sum[m][2 * pair], voxels[m], w.x, w.y);
-                    multiply(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
+                    multiply<Half>(sum[m][2 * pair], voxels[m], w.x, w.y);
+                    multiply<Half>(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
                 }
             }
         }
@@ -125,7 +133,7 @@ struct MmaTile {
 
     // All input channels, chunk by chunk.
     template <class Prologue>
-    __device__ void run(Shared& shared, const __half* input, const __half* packed, Shape extent, Shape origin,
+    __device__ void run(Shared& shared, const Half* input, const Half* packed, Shape extent, Shape origin,
                         Prologue prologue) {
         const uint4* weights = reinterpret_cast<const uint4*>(packed);
         constexpr int Stages = Cin / Chunk * Positions;

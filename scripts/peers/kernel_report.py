@@ -67,6 +67,9 @@ def print_resources(found, counts):
     for name, by_architecture in sorted(found.items()):
         row = [f"`{name}`", str(counts[name]), f"{max(s for _, s, _ in by_architecture.values()) / 1024:.1f}"]
         for architecture in architectures:
+            if architecture not in by_architecture:
+                row.append("")
+                continue
             registers, shared, spills = by_architecture[architecture]
             blocks = blocks_at_once(architecture, registers, shared, counts[name])
             occupancy = 100 * blocks * counts[name] / LIMITS[architecture][0]

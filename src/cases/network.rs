@@ -1,7 +1,7 @@
 //! The layers of the network at inference, and the network as a whole.
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 use ndarray::Array3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -30,14 +30,37 @@ use crate::volume::Shape;
 const F32_TOLERANCE: f64 = 1e-5;
 /// Weights and results rounded to 11 bits, once each.
 const F16_TOLERANCE: f64 = 2e-3;
-/// Of probabilities: what the network may make of the above.
-const PROBABILITY_TOLERANCES: [f64; 2] = [1e-5, 5e-3];
+/// As above to 8 bits: a rounding is off by 2^-8 of the value at most, where that to f16 is by 2^-11.
+const BF16_TOLERANCE: f64 = 8.0 * F16_TOLERANCE;
+
+/// Greatest deviations that are rounding: of a layer, as a fraction of its greatest value, and of the network's
+/// probabilities, which is what it may make of the former.
+fn tolerances(precision: Precision) -> [f64; 2] {
+    match precision {
+        Precision::F32 => [F32_TOLERANCE, 1e-5],
+        Precision::F16 => [F16_TOLERANCE, 5e-3],
+        Precision::Bf16 => [BF16_TOLERANCE, 4e-2],
+    }
+}
+
+/// `values` in `precision`.
+fn rounded(precision: Precision, values: &mut [f32]) {
+    let each = |round: fn(f32) -> f32, values: &mut [f32]| values.iter_mut().for_each(|v| *v = round(*v));
+    match precision {
+        Precision::F32 => (),
+        Precision::F16 => each(|value| f16::from_f32(value).to_f32(), values),
+        Precision::Bf16 => each(|value| bf16::from_f32(value).to_f32(), values),
+    }
+}
 
 pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
-    let precisions = [Precision::F32, Precision::F16];
     // The CPU knows f32 alone.
-    for precision in &precisions[..if gpu.is_some() { 2 } else { 1 }] {
-        let layers = Layers { gpu, precision: *precision, edge };
+    let has = |precision: &Precision| match gpu {
+        Some(gpu) => gpu.check_precision(*precision).is_ok(),
+        None => *precision == Precision::F32,
+    };
+    for precision in Precision::ALL.into_iter().filter(has) {
+        let layers = Layers { gpu, precision, edge };
         layers.first_conv(visit)?;
         layers.conv3d(32, 0, visit)?;
         layers.conv3d(64, 1, visit)?;
@@ -100,6 +123,10 @@ fn upload(gpu: &Arc<Gpu>, precision: Precision, shape: Shape, values: &[f32]) ->
             let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
             Grid::upload(gpu, shape, &halves)
         }
+        Precision::Bf16 => {
+            let halves: Vec<bf16> = values.iter().map(|value| bf16::from_f32(*value)).collect();
+            Grid::upload(gpu, shape, &halves)
+        }
     }
 }
 
@@ -107,6 +134,7 @@ fn download(gpu: &Gpu, precision: Precision, grid: &Grid) -> Result<Vec<f32>> {
     Ok(match precision {
         Precision::F32 => grid.download(gpu)?,
         Precision::F16 => grid.download::<f16>(gpu)?.into_iter().map(f32::from).collect(),
+        Precision::Bf16 => grid.download::<bf16>(gpu)?.into_iter().map(f32::from).collect(),
     })
 }
 
@@ -147,20 +175,14 @@ impl<'a> Layers<'a> {
             || (),
             |(), at, to| {
                 to.copy_from_slice(&values[(at.z * height + at.y) * row..][..row]);
-                if self.precision == Precision::F16 {
-                    to.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
-                }
+                rounded(self.precision, to);
             },
         );
         grid
     }
 
     fn pipe(&self) -> Pipe {
-        if self.precision == Precision::F16 { Pipe::Tensor } else { Pipe::Scalar }
-    }
-
-    fn tolerance(&self) -> f64 {
-        if self.precision == Precision::F16 { F16_TOLERANCE } else { F32_TOLERANCE }
+        if self.precision == Precision::F32 { Pipe::Scalar } else { Pipe::Tensor }
     }
 
     fn on_gpu(&self, make: impl FnOnce(&Arc<Gpu>) -> Result<Convolution>) -> Result<Option<Convolution>> {
@@ -184,13 +206,13 @@ impl<'a> Layers<'a> {
         let about = About {
             operation,
             shape: format!("{}^3x{} to {}^3x{channels}", input.shape[0], input.channels, shape[0]),
-            dtype: if self.precision == Precision::F16 { "f16" } else { "f32" },
+            dtype: self.precision.name(),
             work: Work {
                 operations: (2 * layer.multiply_adds * written[0]) as f64,
                 bytes: (size(read, precisions[0]) + size(written, precisions[1]) + skipped) as f64,
             },
             pipe: layer.pipe,
-            tolerance: self.tolerance(),
+            tolerance: tolerances(self.precision)[0],
         };
         let sent = |grid: &Activations, precision| {
             // The first layer's constant channel is not stored on a GPU.
@@ -360,17 +382,16 @@ impl<'a> Layers<'a> {
             engine.logits(volume.view(), &mut |_, plane| found.extend_from_slice(plane))?;
             Ok(found)
         };
-        let is_half = self.precision == Precision::F16;
         let about = About {
             operation: "network",
             shape: format!("{}^3", self.edge),
-            dtype: if is_half { "f16" } else { "f32" },
+            dtype: self.precision.name(),
             work: Work {
                 operations: 2.0 * multiply_adds() * volume.len() as f64,
                 bytes: (16 * volume.len()) as f64,
             },
             pipe: self.pipe(),
-            tolerance: PROBABILITY_TOLERANCES[usize::from(is_half)],
+            tolerance: tolerances(self.precision)[1],
         };
         let launch = on_gpu.as_ref().map(|engine| || logits(engine));
         let probabilities = |logits: &[[f32; CLASSES]]| -> Vec<f32> {

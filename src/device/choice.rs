@@ -51,22 +51,24 @@ impl Choice {
     /// an emulated GPU, which computes on the CPU, is used only where it is asked for.
     ///
     /// # Errors
-    /// Where a GPU is asked for by its number and cannot be used, with the reason.
+    /// Where a GPU is asked for by its number and cannot be used, with the reason, and where the GPU does not compute in
+    /// `precision`.
     pub fn open(self, precision: Precision) -> Result<Device> {
-        let cuda = |gpu| Device::Cuda { gpu, precision };
-        match self {
-            Choice::Cpu => Ok(Device::Cpu),
-            Choice::Auto => Ok(first_gpu().map_or_else(
-                |reason| {
+        let found = match self {
+            Choice::Cpu => None,
+            Choice::Auto => {
+                let none = |reason: &Error| {
                     tracing::debug!("the network runs on the CPU, for there is no GPU to use: {reason}");
-                    Device::Cpu
-                },
-                cuda,
-            )),
-            Choice::Cuda(number) => Gpu::open(number).map(cuda).map_err(|error| {
+                };
+                first_gpu().inspect_err(none).ok()
+            }
+            Choice::Cuda(number) => Some(Gpu::open(number).map_err(|error| {
                 Error::invalid(format!("{self} is not available: {error}. Use --device cpu or --device auto"))
-            }),
-        }
+            })?),
+        };
+        let Some(gpu) = found else { return Ok(Device::Cpu) };
+        gpu.check_precision(precision)?;
+        Ok(Device::Cuda { gpu, precision })
     }
 }
 

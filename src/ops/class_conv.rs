@@ -82,6 +82,7 @@ pub fn on_gpu(
     bias: &[f32],
 ) -> Result<cuda::Convolution> {
     let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
+    let fragments = || window.pack(precision, |k, i, class| weight[index(class, i, k)]);
     let (kernel, tile, threads, packed) = match precision {
         Precision::F32 => {
             // The lanes run over the voxels, and a thread reads the channels of one class at a time.
@@ -89,10 +90,8 @@ pub fn on_gpu(
             let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
             ("class_conv_f32", [4, 8, 16], 128, packed)
         }
-        Precision::F16 => {
-            let packed = window.pack(precision, |k, i, class| weight[index(class, i, k)]);
-            ("class_conv_f16", [4, 8, 8], 256, packed)
-        }
+        Precision::F16 => ("class_conv_f16", [4, 8, 8], 256, fragments()),
+        Precision::Bf16 => ("class_conv_bf16", [4, 8, 8], 256, fragments()),
     };
     let plan = cuda::Plan { file: "class_conv", kernel, tile, threads, doubles: false };
     cuda::Convolution::new(gpu, plan, &packed, None, bias)

@@ -101,6 +101,9 @@ impl Conv3d {
             (Precision::F16, 1, _) => ("conv3d_residual_f16", 8, 32),
             (Precision::F16, _, 32) => ("conv3d_halve_32_f16", 4, 16),
             (Precision::F16, ..) => ("conv3d_halve_64_f16", 4, 16),
+            (Precision::Bf16, 1, _) => ("conv3d_residual_bf16", 8, 32),
+            (Precision::Bf16, _, 32) => ("conv3d_halve_32_bf16", 4, 16),
+            (Precision::Bf16, ..) => ("conv3d_halve_64_bf16", 4, 16),
         };
         let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, rows, 8], threads: 256, doubles: false };
         let window = Window { extent: [SIZE; 3], cin, cout, chunk };

@@ -92,6 +92,8 @@ impl ConvTranspose3d {
             (Precision::F32, _) => ("conv_transpose3d_64_f32", 4),
             (Precision::F16, 32) => ("conv_transpose3d_32_f16", 8),
             (Precision::F16, _) => ("conv_transpose3d_64_f16", 8),
+            (Precision::Bf16, 32) => ("conv_transpose3d_32_bf16", 8),
+            (Precision::Bf16, _) => ("conv_transpose3d_64_bf16", 8),
         };
         let (file, tile) = ("conv_transpose3d", [4, rows, 8]);
         let plan = cuda::Plan { file, kernel, tile, threads: 256, doubles: true };

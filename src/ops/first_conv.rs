@@ -83,6 +83,7 @@ impl FirstConv<'_> {
             kernel: match precision {
                 Precision::F32 => "first_conv_f32",
                 Precision::F16 => "first_conv_f16",
+                Precision::Bf16 => "first_conv_bf16",
             },
             tile: [4, 4, 16],
             threads: 256,

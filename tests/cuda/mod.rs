@@ -3,6 +3,7 @@ mod cells;
 mod driver;
 mod images;
 mod network;
+mod real;
 mod segment;
 mod selftest;
 mod training;

@@ -35,11 +35,16 @@ fn a_gpu_that_cannot_be_used_is_told() {
     }
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
-    for (capability, device, words) in [
-        ("7.0", "cuda", ["cuda:0 is not available", "compute capability 7.0", "--device cpu"]),
-        ("8.0", "cuda:1", ["cuda:1 is not available", "the only GPU is cuda:0", "--device cpu"]),
+    for (capability, options, words) in [
+        ("7.0", "--device cuda", ["cuda:0 is not available", "compute capability 7.0", "--device cpu"]),
+        ("8.0", "--device cuda:1", ["cuda:1 is not available", "the only GPU is cuda:0", "--device cpu"]),
+        (
+            "7.5",
+            "--device cuda --precision bf16",
+            ["compute capability 7.5", "bf16 needs 8.0 (RTX 30 series)", "--precision f16"],
+        ),
     ] {
-        let output = run(&sandbox, capability, &format!("segment raw.tif -o labels.tif --device {device}"));
+        let output = run(&sandbox, capability, &format!("segment raw.tif -o labels.tif {options}"));
         sandbox.has_failed(&output, &words);
     }
     // What only pretends to be a GPU is used on request alone.

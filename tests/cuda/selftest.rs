@@ -12,12 +12,13 @@ fn run(sandbox: &Sandbox, capability: &str, report: &str, line: &str) -> Output 
     command.args(line.split_whitespace()).env("CUDA_EMULATOR_REPORT", sandbox.path(report)).output().unwrap()
 }
 
-/// The names of all kernels in `kernels/*.cu`.
-fn kernels() -> BTreeSet<String> {
+/// The names of all kernels in `kernels/*.cu` that there are for a capability.
+fn kernels(capability: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let sources = files.filter(|path| path.extension().is_some_and(|ending| ending == "cu"));
-    sources.flat_map(|path| names(&fs::read_to_string(path).unwrap())).collect()
+    let all = sources.flat_map(|path| names(&fs::read_to_string(path).unwrap()));
+    all.filter(|name| capability != "7.5" || !name.ends_with("_bf16")).collect()
 }
 
 /// A kernel's name stands behind its launch bounds.
@@ -50,7 +51,11 @@ fn every_kernel_agrees_with_the_cpu() {
         assert!(output.status.success() && said.contains("tensor cores"), "{said}");
         let mut found = launched(&sandbox, "selftest.json");
         found.extend(launched(&sandbox, "bench.json"));
-        assert_eq!(kernels().difference(&found).collect::<Vec<_>>(), Vec::<&String>::new(), "never launched");
+        assert_eq!(
+            kernels(capability).difference(&found).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "never launched"
+        );
     }
 }
 

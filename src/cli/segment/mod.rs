@@ -34,7 +34,8 @@ pub struct Args {
     /// Where network and clustering run: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
-    /// How a GPU keeps weights and activations: f16 on tensor cores, or f32 as the CPU, for the CPU's probabilities.
+    /// How a GPU keeps weights and activations: f16 on tensor cores; bf16 on those from the RTX 30 series on; or f32 as the
+    /// CPU, for the CPU's probabilities.
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
     /// Run the network in four axis orders; a voxel is background where any of them says so, else membrane where any

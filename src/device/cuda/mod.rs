@@ -23,10 +23,13 @@ use std::sync::{Arc, Mutex};
 
 use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, sys};
 
+use crate::device::Precision;
 use crate::error::{Error, Result};
 
 /// The least compute capability that there are kernels for.
 const LEAST_CAPABILITY: u32 = 75;
+/// The least compute capability whose tensor cores take bf16.
+const LEAST_CAPABILITY_OF_BF16: u32 = 80;
 /// The least driver: that of CUDA 11.4, as in `cuDriverGetVersion`.
 const LEAST_DRIVER: i32 = 11040;
 
@@ -88,6 +91,21 @@ impl Gpu {
     /// Whether the driver only pretends, as that of `tests/cuda-emulator` does.
     pub fn is_emulated(&self) -> bool {
         self.name.starts_with("CUDA emulator")
+    }
+
+    /// Finds out whether the GPU computes in this precision.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn check_precision(&self, precision: Precision) -> Result<()> {
+        if precision == Precision::Bf16 && self.capability < LEAST_CAPABILITY_OF_BF16 {
+            return Err(Error::invalid(format!(
+                "{self} has compute capability {}.{}, and bf16 needs 8.0 (RTX 30 series) or more: use --precision f16",
+                self.capability / 10,
+                self.capability % 10
+            )));
+        }
+        Ok(())
     }
 
     /// A property of the device, as the driver counts it.

@@ -1,7 +1,8 @@
 //! Weights in the order in which the kernels read them.
 //!
 //! All functions take `weight(position, input channel, output channel)`, the positions of the window being z, y, x.
-use half::f16;
+use bytemuck::Pod;
+use half::{bf16, f16};
 
 use crate::device::Precision;
 use crate::ops::correlation::positions;
@@ -16,7 +17,7 @@ pub struct Window {
     pub cin: usize,
     /// Output channels.
     pub cout: usize,
-    /// Input channels that an f16 kernel holds at a time.
+    /// Input channels that a kernel on tensor cores holds at a time.
     pub chunk: usize,
 }
 
@@ -30,7 +31,8 @@ impl Window {
     pub fn pack(&self, precision: Precision, weight: impl Fn(Shape, usize, usize) -> f32) -> Vec<u8> {
         match precision {
             Precision::F32 => bytemuck::cast_slice(&self.rows(weight)).to_vec(),
-            Precision::F16 => bytemuck::cast_slice(&self.fragments(weight)).to_vec(),
+            Precision::F16 => self.fragments(f16::from_f32, weight),
+            Precision::Bf16 => self.fragments(bf16::from_f32, weight),
         }
     }
 
@@ -47,7 +49,11 @@ impl Window {
 
     /// `[chunk][position][step][pair of matrices][lane][8 values]`; a single matrix has 4 values in place of 8. Output channels
     /// beyond the last one are zero.
-    fn fragments(&self, weight: impl Fn(Shape, usize, usize) -> f32) -> Vec<f16> {
+    fn fragments<H: Pod>(
+        &self,
+        round: impl Fn(f32) -> H,
+        weight: impl Fn(Shape, usize, usize) -> f32,
+    ) -> Vec<u8> {
         let matrices = self.cout.div_ceil(COLUMNS);
         let mut packed = Vec::new();
         for chunk in (0..self.cin).step_by(self.chunk) {
@@ -60,7 +66,7 @@ impl Window {
                                     let (row, column) = place(lane, value);
                                     let o = channel(matrices, matrix, column);
                                     let inside = o < self.cout;
-                                    f16::from_f32(if inside { weight(k, step + row, o) } else { 0.0 })
+                                    round(if inside { weight(k, step + row, o) } else { 0.0 })
                                 }));
                             }
                         }
@@ -68,7 +74,7 @@ impl Window {
                 }
             }
         }
-        packed
+        bytemuck::cast_slice(&packed).to_vec()
     }
 }
 

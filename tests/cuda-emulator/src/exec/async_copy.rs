@@ -6,7 +6,7 @@ use super::memory::Address;
 use super::schedule::PendingCopy;
 use super::site::Site;
 use super::{Decoded, Env, Result};
-use crate::check::Step;
+use crate::check::{Fault, Kind, Step};
 use crate::count::Class;
 use crate::memory::global::{self, Access};
 use crate::parse::ast::{Operand, Type};
@@ -82,9 +82,17 @@ fn copy(site: &mut Site) -> Result<Decoded> {
             let (to, from) = (to.lanes(env), from.lanes(env));
             let kept = source_sizes(env, size, bytes);
             begin(env, &to, mask, bytes)?;
-            let reading =
-                lanes_of(mask).filter(|lane| kept[*lane] > 0).fold(0, |bits, lane| bits | 1 << lane);
-            fetch(env, &to, &from, reading, bytes, &kept)
+            let lanes = |test: fn(usize, usize) -> bool| {
+                let found = lanes_of(mask).filter(|lane| test(kept[*lane], bytes));
+                found.fold(0, |bits, lane| bits | 1 << lane)
+            };
+            let (reading, whole) = (lanes(|kept, _| kept > 0), lanes(|kept, bytes| kept == bytes));
+            if reading != 0 {
+                env.counts.global_access(&from, reading, bytes);
+            }
+            fetch(env, &to, &from, whole, bytes)?;
+            lanes_of(mask & !whole)
+                .try_for_each(|lane| fetch_part(env, to[lane], &from, lane, [kept[lane], bytes]))
         }),
     ))
 }
@@ -96,48 +104,51 @@ fn source_sizes(env: &Env, size: Option<Slot>, bytes: usize) -> [usize; LANES] {
     }
 }
 
-/// Zeroes the targets and notes that copies are on their way.
+/// Notes that copies are on their way.
 fn begin(env: &mut Env, to: &[u64; LANES], mask: u32, bytes: usize) -> Step {
     env.counts.shared_access(to, mask, bytes);
     for lane in lanes_of(mask) {
         let at = env.shared.range(to[lane], bytes, lane)?;
         env.shared.copy_begins(at, bytes, env.warp.index, lane)?;
-        env.shared.bytes_mut()[at..at + bytes].fill(0);
         let group = env.warp.committed[lane];
         env.warp.pending.push(PendingCopy { lane, group, at, bytes });
     }
     Ok(())
 }
 
-fn fetch(
-    env: &mut Env,
-    to: &[u64; LANES],
-    from: &[u64; LANES],
-    mask: u32,
-    bytes: usize,
-    kept: &[usize; LANES],
-) -> Step {
-    if mask != 0 {
-        env.counts.global_access(from, mask, bytes);
-    }
-    for lane in lanes_of(mask) {
-        // The address is aligned to the full size, of which only the part that is kept must exist.
-        let one = 1 << lane;
-        let size = kept[lane];
-        let aligned = if size.is_power_of_two() { size } else { 1 };
-        let run = global::runs(&env.launch.memory, &mut env.hints[env.pc], from, one, aligned)?;
-        let offset = (from[lane] - run.allocation.base) as usize;
-        let piece = if aligned == size { size } else { 1 };
-        for at in (0..size).step_by(piece) {
-            let mut moved = *from;
-            moved[lane] += at as u64;
-            let part = global::runs(&env.launch.memory, &mut env.hints[env.pc], &moved, one, piece)?;
-            global::before_read(&part, &moved, Access { bytes: piece, plain: true }, env.stamp)?;
+/// Copies whole lanes.
+fn fetch(env: &mut Env, to: &[u64; LANES], from: &[u64; LANES], mut mask: u32, bytes: usize) -> Step {
+    while mask != 0 {
+        let run = global::runs(&env.launch.memory, &mut env.hints[env.pc], from, mask, bytes)?;
+        global::before_read(&run, from, Access { bytes, plain: true }, env.stamp)?;
+        for lane in lanes_of(run.mask) {
+            let (target, offset) = (to[lane] as usize, (from[lane] - run.allocation.base) as usize);
+            // SAFETY: `runs` checked the access against the allocation.
+            let source = unsafe { std::slice::from_raw_parts(run.allocation.data().add(offset), bytes) };
+            env.shared.bytes_mut()[target..target + bytes].copy_from_slice(source);
         }
-        let target = to[lane] as usize;
-        // SAFETY: the loop above checked every byte against the allocation.
-        let source = unsafe { std::slice::from_raw_parts(run.allocation.data().add(offset), size) };
-        env.shared.bytes_mut()[target..target + size].copy_from_slice(source);
+        mask &= !run.mask;
+    }
+    Ok(())
+}
+
+/// Copies the first bytes of one lane and zeroes the others. The address is aligned to the full size, of which only the part
+/// that is kept must exist.
+fn fetch_part(env: &mut Env, to: u64, from: &[u64; LANES], lane: usize, [kept, bytes]: [usize; 2]) -> Step {
+    let target = to as usize;
+    if kept > 0 && !from[lane].is_multiple_of(bytes as u64) {
+        let detail = format!("address {:#x} is no multiple of {bytes}", from[lane]);
+        return Err(Fault::new(Kind::Misaligned, lane, detail));
+    }
+    env.shared.bytes_mut()[target..target + bytes].fill(0);
+    for at in 0..kept {
+        let mut moved = *from;
+        moved[lane] += at as u64;
+        let run = global::runs(&env.launch.memory, &mut env.hints[env.pc], &moved, 1 << lane, 1)?;
+        global::before_read(&run, &moved, Access { bytes: 1, plain: true }, env.stamp)?;
+        let offset = (moved[lane] - run.allocation.base) as usize;
+        // SAFETY: `runs` checked the byte against the allocation.
+        env.shared.bytes_mut()[target + at] = unsafe { *run.allocation.data().add(offset) };
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 //! Fragments as the manual draws them, with group = lane / 4 and member = lane % 4. Accumulation is in singles, one
 //! multiply and one add per step in order of k; products of halves, bfloat16 and tf32 are exact.
 
-use super::lanes::{LANES, Slot};
+use super::lanes::{LANES, Slot, each};
 use super::memory::Address;
 use super::site::Site;
-use super::{Decoded, Env, Members, Result};
+use super::{Decoded, Env, Exec, Members, Result};
 use crate::check::Step;
 use crate::count::{Class, Pipe};
 use crate::numeric::{bf16_to_f32, half_to_f32};
@@ -103,74 +103,90 @@ fn multiply(site: &mut Site) -> Result<Decoded> {
     if (d.len(), c.len(), a.len(), b.len()) != (4, 4, depth / 2 / per_register, depth / 4 / per_register) {
         return Err("number of registers of mma".to_owned());
     }
-    let exec = Box::new(move |env: &mut Env, _: u32| {
-        product(env, format, depth, [&d, &a, &b, &c]);
-        Ok(())
-    });
+    let operands = Operands { depth, d, a, b, c };
+    let half = |register: u32, part: usize| half_to_f32((register >> (16 * part)) as u16);
+    let bfloat = |register: u32, part: usize| bf16_to_f32((register >> (16 * part)) as u16);
+    // The lower 13 bits of a tf32 operand are ignored.
+    let tf32 = |register: u32, _: usize| f32::from_bits(register & !0x1fff);
+    let exec: Exec = match format {
+        Format::Half => Box::new(move |env, _| product::<2>(env, &operands, half)),
+        Format::Bfloat => Box::new(move |env, _| product::<2>(env, &operands, bfloat)),
+        Format::Tf32 => Box::new(move |env, _| product::<1>(env, &operands, tf32)),
+    };
     let each = (16 * 8 * depth / LANES) as u32;
     Ok(Decoded::sync(Class::Tensor, Members::All, exec).with_multiply_adds(Pipe::Tensor, each))
 }
 
-/// The element of a fragment: which register and which of its parts, for one lane, as row and column of A.
-fn unpacked(format: Format, register: u32, part: usize) -> f32 {
-    match format {
-        Format::Half => half_to_f32((register >> (16 * part)) as u16),
-        Format::Bfloat => bf16_to_f32((register >> (16 * part)) as u16),
-        // The lower 13 bits of a tf32 operand are ignored.
-        Format::Tf32 => f32::from_bits(register & !0x1fff),
-    }
+/// The registers of a product, and its extent along k.
+struct Operands {
+    depth: usize,
+    d: Vec<Slot>,
+    a: Vec<Slot>,
+    b: Vec<Slot>,
+    c: Vec<Slot>,
 }
 
-fn product(env: &mut Env, format: Format, depth: usize, [d, a, b, c]: [&[Slot]; 4]) {
+/// Lanes of a group, and groups: a fragment's values are moved group by group, without a division.
+const MEMBERS: usize = 4;
+const GROUPS: usize = LANES / MEMBERS;
+
+/// `unpack` gives one of the `PARTS` values of a register of A or B.
+#[inline(always)]
+fn product<const PARTS: usize>(
+    env: &mut Env,
+    operands: &Operands,
+    unpack: impl Fn(u32, usize) -> f32,
+) -> Step {
     let registers = &mut env.warp.registers;
-    let parts = if format == Format::Tf32 { 1 } else { 2 };
-    // Columns of k that one register step covers: four members with their parts.
-    let span = 4 * parts;
+    // Both by k: columns of A, rows of B.
     let (mut left, mut right, mut sums) = ([[0f32; 16]; 16], [[0f32; 8]; 16], [[0f32; 8]; 16]);
-    for (number, slot) in a.iter().enumerate() {
-        let values = registers.get::<u32>(*slot);
-        for lane in 0..LANES {
-            let row = lane / 4 + number % 2 * 8;
-            for part in 0..parts {
-                left[row][number / 2 * span + lane % 4 * parts + part] = unpacked(format, values[lane], part);
+    for part in 0..PARTS {
+        for (number, slot) in operands.a.iter().enumerate() {
+            let values = each(registers.get::<u32>(*slot), |register| unpack(register, part));
+            let (k, row) = (number / 2 * MEMBERS * PARTS + part, number % 2 * GROUPS);
+            for member in 0..MEMBERS {
+                let column = &mut left[k + member * PARTS][row..row + GROUPS];
+                (0..GROUPS).for_each(|group| column[group] = values[group * MEMBERS + member]);
+            }
+        }
+        for (number, slot) in operands.b.iter().enumerate() {
+            let values = each(registers.get::<u32>(*slot), |register| unpack(register, part));
+            let k = number * MEMBERS * PARTS + part;
+            for member in 0..MEMBERS {
+                let row = &mut right[k + member * PARTS];
+                (0..GROUPS).for_each(|group| row[group] = values[group * MEMBERS + member]);
             }
         }
     }
-    for (number, slot) in b.iter().enumerate() {
+    for (number, slot) in operands.c.iter().enumerate() {
         let values = registers.get::<u32>(*slot);
-        for lane in 0..LANES {
-            for part in 0..parts {
-                right[number * span + lane % 4 * parts + part][lane / 4] =
-                    unpacked(format, values[lane], part);
+        for (group, sums) in sums[number / 2 * GROUPS..][..GROUPS].iter_mut().enumerate() {
+            for member in 0..MEMBERS {
+                sums[2 * member + number % 2] = f32::from_bits(values[group * MEMBERS + member]);
             }
         }
     }
-    let place = |number: usize, lane: usize| (lane / 4 + number / 2 * 8, lane % 4 * 2 + number % 2);
-    for (number, slot) in c.iter().enumerate() {
-        let values = registers.get::<u32>(*slot);
-        for (lane, value) in values.iter().enumerate() {
-            let (row, column) = place(number, lane);
-            sums[row][column] = f32::from_bits(*value);
+    for (row, sums) in sums.iter_mut().enumerate() {
+        *sums = accumulate(*sums, row, &left[..operands.depth], &right);
+    }
+    for (number, slot) in operands.d.iter().enumerate() {
+        let mut out = [0; LANES];
+        for (group, sums) in sums[number / 2 * GROUPS..][..GROUPS].iter().enumerate() {
+            for member in 0..MEMBERS {
+                out[group * MEMBERS + member] = sums[2 * member + number % 2].to_bits();
+            }
         }
-    }
-    for (row, sums) in left.iter().zip(&mut sums) {
-        *sums = accumulate(*sums, &row[..depth], &right);
-    }
-    for (number, slot) in d.iter().enumerate() {
-        let out: [u32; LANES] = std::array::from_fn(|lane| {
-            let (row, column) = place(number, lane);
-            sums[row][column].to_bits()
-        });
         registers.set(*slot, &out, u32::MAX);
     }
+    Ok(())
 }
 
 /// One row of the result: in order of k, each product added to each column.
 #[inline(always)]
-fn accumulate(mut sums: [f32; 8], row: &[f32], right: &[[f32; 8]; 16]) -> [f32; 8] {
-    for (factor, right) in row.iter().zip(right) {
+fn accumulate(mut sums: [f32; 8], row: usize, left: &[[f32; 16]], right: &[[f32; 8]; 16]) -> [f32; 8] {
+    for (left, right) in left.iter().zip(right) {
         for column in 0..8 {
-            sums[column] += factor * right[column];
+            sums[column] += left[row] * right[column];
         }
     }
     sums

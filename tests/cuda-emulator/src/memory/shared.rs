@@ -159,14 +159,23 @@ impl Shared {
     }
 
     fn note_read(&mut self, at: usize, bytes: usize, warp: usize) {
-        let own = self.stamp(warp);
+        let first = self.reads[at];
+        if uniform(&self.reads[at..at + bytes], first) {
+            let stamp = self.joined_readers(first, warp);
+            self.reads[at..at + bytes].fill(stamp);
+            return;
+        }
         for byte in at..at + bytes {
-            let seen = self.reads[byte];
-            self.reads[byte] = if seen == 0 || self.is_ordered(seen, warp) {
-                own
-            } else {
-                (own >> WARP_BITS).max(seen >> WARP_BITS) << WARP_BITS | MANY
-            };
+            self.reads[byte] = self.joined_readers(self.reads[byte], warp);
+        }
+    }
+
+    /// The stamp of readers, this warp added.
+    fn joined_readers(&self, seen: u32, warp: usize) -> u32 {
+        let own = self.stamp(warp);
+        match seen == 0 || self.is_ordered(seen, warp) {
+            true => own,
+            false => (own >> WARP_BITS).max(seen >> WARP_BITS) << WARP_BITS | MANY,
         }
     }
 

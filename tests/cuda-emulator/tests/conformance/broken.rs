@@ -96,6 +96,26 @@ fn forgotten_wait() {
     assert!(matches!(unordered, Some(Kind::SharedRace | Kind::Uninitialised)), "{unordered:?}");
 }
 
+const PARTS: &str = ".shared .align 16 .b8 s[512];\nmul.wide.u32 %o, %t, 16; add.s64 %d0, %p0, %o; add.s64 %d1, %p1, %o;\n\
+    mov.u32 %r1, s; mad.lo.u32 %r2, %t, 16, %r1; rem.u32 %r3, %t, WORDS; shl.b32 %r3, %r3, 2;\n\
+    cp.async.cg.shared.global [%r2], [%d0+SHIFT], 16, %r3; cp.async.wait_all;\n\
+    ld.shared.v4.u32 {%r4, %r5, %r6, %r7}, [%r2]; st.global.v4.u32 [%d1], {%r4, %r5, %r6, %r7};";
+
+#[test]
+fn copies_of_parts() {
+    // The last thread copies one word, and there are no more.
+    let (data, out) = (Buffer::u32s(&Vec::from_iter(1..=4 * 31 + 1)), Buffer::empty(512));
+    let body = |words: &str, shift: &str| kernel(2, &PARTS.replace("WORDS", words).replace("SHIFT", shift));
+    launch(&body("5", "0"), "k", line(1, 32), &[(&data).into(), (&out).into()]).unwrap();
+    let expected = (0..32 * 4).map(|word| if word % 4 < word / 4 % 5 { word + 1 } else { 0 });
+    assert_eq!(out.read_u32s(), Vec::from_iter(expected));
+    for (words, shift, kind) in
+        [("4", "4", Kind::Misaligned), ("5", "4", Kind::Misaligned), ("4", "0", Kind::OutOfBounds)]
+    {
+        assert_eq!(fault(&body(words, shift), line(1, 32), &[(&data).into(), (&out).into()]).0, kind);
+    }
+}
+
 #[test]
 fn divergent_barrier() {
     let inside =
