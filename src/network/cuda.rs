@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use ndarray::ArrayView3;
 
+use super::engine::{Plane, Wanted};
 use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, running_norm};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
+use crate::device::cuda::pinned::HostBuffer;
 use crate::error::Result;
 use crate::ops::class_conv::{self, CLASSES};
 use crate::ops::cuda::classes;
@@ -41,6 +43,37 @@ struct Down {
     residual: Convolution,
 }
 
+/// A block on its way through a network. Its device memory is free for the next block already: that comes behind it.
+pub struct Pending {
+    /// Voxels of a plane.
+    plane: usize,
+    wanted: Wanted,
+    result: HostBuffer,
+    /// Stays until the GPU has read it.
+    _voxels: HostBuffer,
+}
+
+impl Pending {
+    /// Waits for the result: `sink` gets what was wanted plane by plane, z upwards.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
+    pub fn finish(self, sink: &mut dyn FnMut(usize, Plane)) -> Result<()> {
+        let plane = self.plane.max(1);
+        match self.wanted {
+            Wanted::Logits => {
+                let planes = self.result.values::<[f32; CLASSES]>()?.chunks_exact(plane);
+                planes.enumerate().for_each(|(z, plane)| sink(z, Plane::Logits(plane)));
+            }
+            Wanted::Classes => {
+                let planes = self.result.values::<u8>()?.chunks_exact(plane);
+                planes.enumerate().for_each(|(z, plane)| sink(z, Plane::Classes(plane)));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl CudaNetwork {
     /// Packs the weights for the kernels and sends them to the GPU.
     ///
@@ -71,45 +104,23 @@ impl CudaNetwork {
         })
     }
 
-    /// The logits of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as `[y][x][class]`.
+    /// Launches the work on a block of normalised voxels and the copy of what is wanted, and waits for none of it.
     ///
     /// # Errors
-    /// Where the GPU has too little memory or fails.
-    pub fn logits(
-        &self,
-        block: ArrayView3<f32>,
-        sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
-    ) -> Result<()> {
-        if block.is_empty() {
-            return Ok(());
-        }
+    /// Where the GPU has too little memory or refuses.
+    pub fn start(&self, block: ArrayView3<f32>, wanted: Wanted) -> Result<Pending> {
         let (_, rows, columns) = block.dim();
-        let logits: Vec<f32> = self.launch(block)?.download(&self.gpu)?;
-        for (z, plane) in logits.chunks_exact(rows * columns * CLASSES).enumerate() {
-            sink(z, bytemuck::cast_slice(plane));
-        }
-        Ok(())
-    }
-
-    /// The classes of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as `[y][x]`.
-    ///
-    /// # Errors
-    /// Where the GPU has too little memory or fails.
-    pub fn classes(&self, block: ArrayView3<f32>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
-        if block.is_empty() {
-            return Ok(());
-        }
-        let classes = classes::classes(&self.gpu, &self.launch(block)?)?.download(&self.gpu)?;
-        for (z, plane) in classes.outer_iter().enumerate() {
-            sink(z, plane.as_slice().unwrap_or_default());
-        }
-        Ok(())
+        let voxels = self.gpu.stage(block.as_standard_layout().as_slice().unwrap_or_default())?;
+        let logits = self.launch(Grid::send(&self.gpu, block.dim().into(), &voxels)?)?;
+        let result = match wanted {
+            Wanted::Logits => logits.fetch::<f32>(&self.gpu)?,
+            Wanted::Classes => classes::classes(&self.gpu, &logits)?.fetch(&self.gpu)?,
+        };
+        Ok(Pending { plane: rows * columns, wanted, result, _voxels: voxels })
     }
 
     /// Launches all layers; the logits are there when the GPU has done them.
-    fn launch(&self, block: ArrayView3<f32>) -> Result<Grid> {
-        let voxels = block.as_standard_layout();
-        let x = Grid::upload(&self.gpu, block.dim().into(), voxels.as_slice().unwrap_or_default())?;
+    fn launch(&self, x: Grid) -> Result<Grid> {
         let mut grid = self.grid(x.shape, FIRST_CHANNELS)?;
         self.first.run(&x, None, &grid)?;
         let mut skips = Vec::new();

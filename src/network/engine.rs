@@ -80,12 +80,7 @@ impl Engine {
                 network.logits(block, &mut |z, plane| sink(z, Plane::Logits(plane)));
                 Ok(())
             }
-            (Engine::Cuda(network), Wanted::Logits) => {
-                network.logits(block, &mut |z, plane| sink(z, Plane::Logits(plane)))
-            }
-            (Engine::Cuda(network), Wanted::Classes) => {
-                network.classes(block, &mut |z, plane| sink(z, Plane::Classes(plane)))
-            }
+            (Engine::Cuda(network), _) => network.start(block, wanted)?.finish(sink),
         }
     }
 }

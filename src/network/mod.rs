@@ -16,6 +16,7 @@
 //! It runs on either device: at inference ([`engine`]) by [`inference`] on the CPU and by [`cuda`], in training ([`trainer`])
 //! by [`training`] on the CPU and by [`cuda_training`].
 pub mod axes;
+mod blocks;
 pub mod cuda;
 pub mod cuda_training;
 pub mod engine;

@@ -6,14 +6,15 @@ use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
+use super::blocks;
 use super::engine::{Engine, Plane, Wanted};
 use super::inference::Network;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
 use crate::scale::{self, Enlargement};
-use crate::tiles::{self, Block};
+use crate::tiles::Block;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -65,7 +66,7 @@ impl Predictor {
         let count = self.networks.len();
         let mut done = 0.0;
         let wanted = if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes };
-        run((&self.networks, wanted), shape, block, read, &mut |block, i, z, plane| {
+        blocks::run((&self.networks, wanted), shape, block, read, &mut |block, i, z, plane| {
             prediction.add_plane(block, z, plane, (i, count));
             done += share(block, count);
             progress(done as usize);
@@ -93,7 +94,7 @@ impl Predictor {
         let mut done = 0.0;
         for i in 0..count {
             let network = (&self.networks[i..=i], Wanted::Logits);
-            run(network, logits.dim().into(), block, read, &mut |block, _, z, plane| {
+            blocks::run(network, logits.dim().into(), block, read, &mut |block, _, z, plane| {
                 if let Plane::Logits(plane) = plane {
                     keep_plane(&mut logits, block, z, plane);
                 }
@@ -113,42 +114,6 @@ impl Predictor {
 fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weights> + '_ {
     let orders = if transposes { &ORDERS[..] } else { &ORDERS[..1] };
     orders.iter().map(|order| transposed(weights, *order))
-}
-
-/// Gets a block, the number of the network, and of its result the plane z of what the block read.
-type Sink<'a> = dyn FnMut(&Block, usize, usize, Plane) + 'a;
-
-/// Every block through every network. Where a GPU has less memory than a block takes, blocks are halved from there on.
-fn run(
-    (networks, wanted): (&[Engine], Wanted),
-    shape: Shape,
-    block: Shape,
-    read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
-    sink: &mut Sink,
-) -> Result<()> {
-    let mut most = block;
-    // What is to be done, the last one first, and by which networks it is done.
-    let mut todo: Vec<_> = tiles::blocks(shape, block).into_iter().rev().map(|block| (block, 0)).collect();
-    while let Some((block, done)) = todo.pop() {
-        if (0..3).any(|axis| block.shape[axis] > most[axis].next_multiple_of(tiles::ALIGNMENT)) {
-            todo.extend(tiles::parts(shape, &block, most).into_iter().rev().map(|part| (part, done)));
-            continue;
-        }
-        let voxels = read(block.read_start, block.read_shape)?;
-        for (i, network) in networks.iter().enumerate().skip(done) {
-            match network.run(voxels.view(), wanted, &mut |z, plane| sink(&block, i, z, plane)) {
-                Err(Error::DeviceMemory(message)) => {
-                    let least = || Error::invalid(format!("the least block is too large: {message}"));
-                    most = tiles::halved(block.shape).ok_or_else(least)?;
-                    tracing::debug!("blocks of {most:?} voxels in place of {:?}: {message}", block.shape);
-                    todo.push((block, i));
-                    break;
-                }
-                result => result?,
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Voxels of the block for each plane that it reads, where `count` networks run.

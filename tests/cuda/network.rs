@@ -86,6 +86,39 @@ fn blocks_give_the_bits_of_the_whole_volume() {
     });
 }
 
+/// Reads the blocks of a volume one after the other and says how often the driver had been asked for memory before each.
+fn allocations(predictor: &Predictor, gpu: &Gpu, volume: &Array3<f32>) -> (Prediction, Vec<u64>) {
+    let mut counts = Vec::new();
+    let mut read = |[z, y, x]: [usize; 3], [depth, rows, columns]: [usize; 3]| {
+        counts.push(gpu.allocations());
+        Ok(volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned())
+    };
+    let prediction = predictor.predict(volume.dim().into(), [8, 8, 16], &mut read, &mut |_| ()).unwrap();
+    counts.push(gpu.allocations());
+    (prediction, counts)
+}
+
+#[test]
+fn blocks_in_flight_give_the_same_bits_without_new_memory() {
+    let test = "cuda::network::blocks_in_flight_give_the_same_bits_without_new_memory";
+    emulated(test, |gpu| {
+        let volume = noise([2, 3, 160]);
+        for keep_probabilities in [false, true] {
+            let (device, weights) = (on(gpu, Precision::F16), recipe::cellsegnet_weights(3));
+            let mut predictor = Predictor::on(&device, &weights, false).unwrap();
+            predictor.keep_probabilities = keep_probabilities;
+            let whole = predict(&predictor, &volume, [1000; 3]);
+            let (found, counts) = allocations(&predictor, gpu, &volume);
+            assert!(found.classes == whole.classes);
+            assert!(found.probabilities == whole.probabilities);
+            println!("allocations before each block and in the end: {counts:?}");
+            // Blocks 3 to 7 of 10 read a whole halo, and there are two of them at a time from block 4 on.
+            assert_eq!(counts.len(), 11);
+            assert!(counts[5..=8].iter().all(|count| *count == counts[5]), "{counts:?}");
+        }
+    });
+}
+
 #[test]
 fn blocks_that_exceed_the_memory_are_halved() {
     let test = "cuda::network::blocks_that_exceed_the_memory_are_halved";

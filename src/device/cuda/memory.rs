@@ -10,19 +10,44 @@ use cudarc::driver::{CudaSlice, DevicePtr, DriverError, sys};
 use super::Gpu;
 use crate::error::Result;
 
-/// Memory that waits for its next use.
-#[derive(Default)]
-pub(super) struct Pool {
-    free: Vec<CudaSlice<u8>>,
+/// Memory that the driver gave.
+pub(super) trait Piece {
+    /// Its size.
+    fn bytes(&self) -> usize;
 }
 
-impl Pool {
-    /// The smallest piece that is large enough, unless most of it would lie idle.
-    fn take(&mut self, bytes: usize) -> Option<CudaSlice<u8>> {
-        let fits = |len: usize| bytes <= len && len <= 2 * bytes;
-        let pieces = self.free.iter().enumerate().filter(|(_, piece)| fits(piece.len()));
-        let (i, _) = pieces.min_by_key(|(_, piece)| piece.len())?;
-        Some(self.free.swap_remove(i))
+impl Piece for CudaSlice<u8> {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Memory that waits for its next use.
+pub(super) struct Pool<P> {
+    free: Vec<P>,
+    /// How often the driver was asked.
+    allocations: u64,
+}
+
+impl<P> Default for Pool<P> {
+    fn default() -> Self {
+        Pool { free: Vec::new(), allocations: 0 }
+    }
+}
+
+impl<P: Piece> Pool<P> {
+    /// The smallest piece that is large enough, unless most of it would lie idle; where there is none, the driver is asked.
+    pub(super) fn take(&mut self, bytes: usize) -> Option<P> {
+        let fits = |size: usize| bytes <= size && size <= 2 * bytes;
+        let pieces = self.free.iter().enumerate().filter(|(_, piece)| fits(piece.bytes()));
+        let found = pieces.min_by_key(|(_, piece)| piece.bytes()).map(|(i, _)| i);
+        self.allocations += u64::from(found.is_none());
+        found.map(|i| self.free.swap_remove(i))
+    }
+
+    /// Keeps a piece for its next use.
+    pub(super) fn give(&mut self, piece: P) {
+        self.free.push(piece);
     }
 }
 
@@ -50,7 +75,7 @@ impl Gpu {
     }
 
     /// Gives the pool back to the driver where the memory does not suffice otherwise.
-    fn allocate(&self, pool: &mut Pool, bytes: usize) -> Result<CudaSlice<u8>, DriverError> {
+    fn allocate(&self, pool: &mut Pool<CudaSlice<u8>>, bytes: usize) -> Result<CudaSlice<u8>, DriverError> {
         // SAFETY: kernels write all of a buffer before they read it; the emulated driver checks that.
         match unsafe { self.stream.alloc(bytes) } {
             Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) if !pool.free.is_empty() => {
@@ -131,6 +156,12 @@ impl Gpu {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((free + pool.free.iter().map(CudaSlice::len).sum::<usize>()) as u64)
     }
+
+    /// How often the driver was asked for memory of the device or page-locked memory of the host.
+    pub fn allocations(&self) -> u64 {
+        let on_device = self.pool.lock().unwrap_or_else(PoisonError::into_inner).allocations;
+        on_device + self.host_pool.lock().unwrap_or_else(PoisonError::into_inner).allocations
+    }
 }
 
 impl Buffer {
@@ -138,12 +169,20 @@ impl Buffer {
     pub fn address(&self) -> u64 {
         self.memory.as_ref().map_or(0, |memory| memory.device_ptr(&self.gpu.stream).0)
     }
+
+    pub(super) fn memory(&self) -> Option<&CudaSlice<u8>> {
+        self.memory.as_ref()
+    }
+
+    pub(super) fn memory_mut(&mut self) -> Option<&mut CudaSlice<u8>> {
+        self.memory.as_mut()
+    }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            self.gpu.pool.lock().unwrap_or_else(PoisonError::into_inner).free.push(memory);
+            self.gpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(memory);
         }
     }
 }

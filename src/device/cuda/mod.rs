@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
+//! | [`pinned`] | memory of the host from and to which the GPU copies on its own |
 //! | [`volume`] | one value for each voxel |
 //! | [`roof`] | what the GPU can do at most |
 //! | [`convolution`] | what all convolutions are launched with |
@@ -13,6 +14,7 @@ pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
+pub mod pinned;
 pub mod roof;
 pub mod training;
 pub mod volume;
@@ -21,7 +23,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, sys};
+use cudarc::driver::{CudaContext, CudaModule, CudaSlice, CudaStream, DriverError, sys};
 
 use crate::device::Precision;
 use crate::error::{Error, Result};
@@ -42,7 +44,8 @@ pub struct Gpu {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
-    pool: Mutex<memory::Pool>,
+    pool: Mutex<memory::Pool<CudaSlice<u8>>>,
+    host_pool: Mutex<memory::Pool<pinned::Pinned>>,
 }
 
 impl Gpu {
@@ -84,8 +87,8 @@ impl Gpu {
             )));
         }
         let stream = context.new_stream().map_err(|e| failed(&step("making a stream"), e))?;
-        let (modules, pool) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Gpu { number, name, capability, context, stream, modules, pool }))
+        let (modules, pool, host_pool) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Arc::new(Gpu { number, name, capability, context, stream, modules, pool, host_pool }))
     }
 
     /// Whether the driver only pretends, as that of `tests/cuda-emulator` does.

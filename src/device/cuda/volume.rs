@@ -7,6 +7,7 @@ use ndarray::{Array3, ArrayView3};
 
 use super::Gpu;
 use super::memory::Buffer;
+use super::pinned::HostBuffer;
 use crate::error::Result;
 use crate::volume::Shape;
 
@@ -47,6 +48,14 @@ impl<T: Pod> DeviceVolume<T> {
         let mut values = Array3::from_elem(self.shape, T::zeroed());
         gpu.download(&self.buffer, values.as_slice_mut().unwrap_or_default())?;
         Ok(values)
+    }
+
+    /// The values as all that was launched before leaves them, without waiting for them.
+    ///
+    /// # Errors
+    /// Where the host has no memory for them, or the driver refuses the copy.
+    pub fn fetch(&self, gpu: &Arc<Gpu>) -> Result<HostBuffer> {
+        gpu.fetch(&self.buffer, self.voxels() * size_of::<T>())
     }
 
     /// Number of voxels.
