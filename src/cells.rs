@@ -130,14 +130,15 @@ fn fits(gpu: &Arc<Gpu>, shape: Shape) -> Result<bool> {
         return Ok(false);
     }
     let (needed, free) = ((shape.iter().product::<usize>() * BYTES_PER_VOXEL) as u64, gpu.free_memory()?);
-    if needed > free / 10 * 9 {
+    let fits = needed <= free / 10 * 9;
+    if !fits {
         tracing::info!(
             "the cells are found on the CPU: they would take {:.1} GB of the {:.1} GB that are free on {gpu}",
             needed as f64 / 1e9,
             free as f64 / 1e9
         );
     }
-    Ok(needed <= free / 10 * 9)
+    Ok(fits)
 }
 
 /// The second stage, told from the first voxel to the last label.

@@ -31,7 +31,6 @@ use crate::network::engine;
 use crate::network::prediction::{Prediction, Predictor};
 use crate::scale::choice::{self, Look};
 use crate::scale::{self, Reduced, Scale};
-use crate::tiles;
 use crate::volume::{Shape, Spacing, Volume};
 use crate::weights::Weights;
 
@@ -177,7 +176,7 @@ impl Input<'_> {
         let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
         let mut predictor = Predictor::on(&options.device, &model.weights, options.transposes)?;
         predictor.keep_probabilities = options.keep_probabilities;
-        let block = options.block.map_or_else(|| default_block(&options.device, reduced), Ok)?;
+        let block = options.block.map_or_else(|| engine::default_block(&options.device, reduced), Ok)?;
         tracing::debug!("the network runs on {} in blocks of {block:?} at scale {factors:?}", options.device);
         let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));
         observer.network_begins(reduced.iter().map(|&extent| extent as u64).product());
@@ -209,7 +208,7 @@ impl Input<'_> {
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
-        let block = default_block(device, extent)?;
+        let block = engine::default_block(device, extent)?;
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges =
             self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
@@ -217,10 +216,4 @@ impl Input<'_> {
             cells::label_cells_on(device, classes.view(), edges.map(Spacing), &cells::Options::default())?;
         Ok(Look::at(cells.labels.view(), cells.count))
     }
-}
-
-/// Blocks whose network fits the device.
-fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
-    let (bytes, bytes_per_voxel) = engine::memory(device)?;
-    Ok(tiles::block_for_memory(shape, bytes, bytes_per_voxel))
 }

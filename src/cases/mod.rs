@@ -138,8 +138,12 @@ fn relative(expected: &[f32], found: &[f32]) -> f64 {
 /// Greatest difference; NaN where a value is no number or the numbers of values differ.
 fn absolute(expected: &[f32], found: &[f32]) -> f64 {
     let differences = expected.iter().zip(found).map(|(a, b)| f64::from((a - b).abs()));
-    let worst = |most: f64, next: f64| if next <= most { most } else { next };
-    if expected.len() == found.len() { differences.fold(0.0, worst) } else { f64::NAN }
+    if expected.len() == found.len() { worst(differences) } else { f64::NAN }
+}
+
+/// The greatest of some deviations; NaN where one is.
+fn worst(deviations: impl Iterator<Item = f64>) -> f64 {
+    deviations.fold(0.0, |most, next| if most.is_nan() || next <= most { most } else { next })
 }
 
 /// 0 where both are the same.

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use super::network::noise;
-use super::{About, Case, Pipe, Visit, Work};
+use super::{About, Case, Pipe, Visit, Work, worst};
 use crate::device::cuda::Gpu;
 use crate::device::{Device, Precision};
 use crate::error::Result;
@@ -58,11 +58,7 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
     let compare = |expected: &Result<Vec<f64>>, found: &Vec<f64>| {
         let Ok(expected) = expected else { return Ok(f64::NAN) };
         let deviation = |(expected, found): (&f64, &f64)| ((found - expected) / expected).abs();
-        Ok(expected
-            .iter()
-            .zip(found)
-            .map(deviation)
-            .fold(0.0, |most, next| if next <= most { most } else { next }))
+        Ok(worst(expected.iter().zip(found).map(deviation)))
     };
     visit(&Case::new(about, || losses(&Device::Cpu), on_gpu, compare))
 }

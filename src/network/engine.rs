@@ -7,6 +7,8 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::memory;
 use crate::ops::class_conv::CLASSES;
+use crate::tiles;
+use crate::volume::Shape;
 use crate::weights::Weights;
 
 /// What a block's result is needed for.
@@ -57,30 +59,16 @@ impl Engine {
         block: ArrayView3<f32>,
         sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
     ) -> Result<()> {
-        self.run(block, Wanted::Logits, &mut |z, plane| {
-            if let Plane::Logits(plane) = plane {
-                sink(z, plane);
-            }
-        })
-    }
-
-    /// Runs the network on a block of normalised voxels: `sink` gets what is wanted plane by plane, z upwards; the CPU
-    /// always gives logits.
-    ///
-    /// # Errors
-    /// Where a GPU has too little memory or fails.
-    pub fn run(
-        &self,
-        block: ArrayView3<f32>,
-        wanted: Wanted,
-        sink: &mut dyn FnMut(usize, Plane),
-    ) -> Result<()> {
-        match (self, wanted) {
-            (Engine::Cpu(network), _) => {
-                network.logits(block, &mut |z, plane| sink(z, Plane::Logits(plane)));
+        match self {
+            Engine::Cpu(network) => {
+                network.logits(block, sink);
                 Ok(())
             }
-            (Engine::Cuda(network), _) => network.start(block, wanted)?.finish(sink),
+            Engine::Cuda(network) => network.start(block, Wanted::Logits)?.finish(&mut |z, plane| {
+                if let Plane::Logits(plane) = plane {
+                    sink(z, plane);
+                }
+            }),
         }
     }
 }
@@ -96,4 +84,13 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
         Device::Cpu => (memory::available().unwrap_or(UNKNOWN) / 2, inference::BYTES_PER_VOXEL),
         Device::Cuda { gpu, precision } => (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision)),
     })
+}
+
+/// Blocks whose network fits the device.
+///
+/// # Errors
+/// Those of [`memory()`].
+pub fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
+    let (bytes, bytes_per_voxel) = memory(device)?;
+    Ok(tiles::block_for_memory(shape, bytes, bytes_per_voxel))
 }

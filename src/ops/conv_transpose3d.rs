@@ -21,7 +21,8 @@ const SIZE: usize = 4;
 
 /// An even output voxel 2j sees inputs j-1 and j through positions 3 and 1; an odd one, j and j+1 through 2
 /// and 0.
-const PARITIES: [Parity; 2] = [Parity { start: 0, kernel: &[3, 1] }, Parity { start: 1, kernel: &[2, 0] }];
+pub(crate) const PARITIES: [Parity; 2] =
+    [Parity { start: 0, kernel: &[3, 1] }, Parity { start: 1, kernel: &[2, 0] }];
 
 /// Shape of a transposed convolution, and the index of its weights in PyTorch's order `[in][out][z][y][x]`.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Scores};
 use crate::network::engine;
 use crate::network::prediction::Predictor;
-use crate::tiles::block_for_memory;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -68,8 +67,7 @@ impl Validator {
 
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
-        let (bytes, bytes_per_voxel) = engine::memory(&self.device)?;
-        let block = block_for_memory(shape, bytes, bytes_per_voxel);
+        let block = engine::default_block(&self.device, shape)?;
         let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Array3<f32>> {
             Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned())
         };

@@ -107,6 +107,16 @@ pub struct Plan {
     pub doubles: bool,
 }
 
+impl Plan {
+    /// Blocks for all tiles of so many volumes, one volume after the other along z.
+    pub(super) fn launch(&self, input: Shape, output: Shape, volumes: usize) -> Launch {
+        let over = if self.doubles { input } else { output };
+        let [z, y, x] = [0, 1, 2].map(|axis| over[axis].div_ceil(self.tile[axis]) as u32);
+        let grid = [if self.doubles { 8 * x } else { x }, y, volumes as u32 * z];
+        Launch { grid, threads: self.threads }
+    }
+}
+
 /// A convolution, ready to run on a GPU.
 #[derive(Clone)]
 pub struct Convolution {
@@ -158,12 +168,9 @@ impl Convolution {
             input_shape: extents(input),
             output_shape: extents(output),
         };
-        let Plan { tile, threads, doubles, .. } = self.plan;
-        let over = if doubles { input.shape } else { output.shape };
-        let [z, y, x] = [0, 1, 2].map(|axis| over[axis].div_ceil(tile[axis]) as u32);
-        let grid = [if doubles { 8 * x } else { x }, y, z];
+        let launch = self.plan.launch(input.shape, output.shape, 1);
         // SAFETY: the arguments are those of all convolutions, and the grids have the extents that they state.
-        unsafe { self.gpu.launch(&self.kernel, Launch { grid, threads }, &arguments) }
+        unsafe { self.gpu.launch(&self.kernel, launch, &arguments) }
     }
 }
 

@@ -51,6 +51,13 @@ pub struct Launch {
     pub threads: u32,
 }
 
+impl Launch {
+    /// As many blocks of `threads` threads as give each of `items` one thread.
+    pub(crate) fn over(items: usize, threads: u32) -> Self {
+        Launch { grid: [items.div_ceil(threads as usize) as u32, 1, 1], threads }
+    }
+}
+
 /// Whether the build has compiled the kernels.
 pub fn are_built() -> bool {
     !IMAGES.is_empty()
@@ -118,6 +125,24 @@ impl Gpu {
         let image = Ptx::from_binary([image, b"\0"].concat());
         let loaded = self.context.load_module(image);
         loaded.map_err(|error| self.failed(&format!("loading the kernels {file}.cu"), error))
+    }
+
+    /// [`launch`](Self::launch) of a kernel by its names, `[FILE, kernel]` for one of `kernels/FILE.cu`.
+    ///
+    /// # Errors
+    /// Those of [`kernel`](Self::kernel) and [`launch`](Self::launch).
+    ///
+    /// # Safety
+    /// That of [`launch`](Self::launch).
+    pub(crate) unsafe fn launch_named<A: DeviceRepr>(
+        &self,
+        [file, kernel]: [&'static str; 2],
+        launch: Launch,
+        arguments: &A,
+    ) -> Result<()> {
+        let kernel = self.kernel(file, kernel)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.launch(&kernel, launch, arguments) }
     }
 
     /// Launches a kernel behind all that was launched before; none where there is no block.

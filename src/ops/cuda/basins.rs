@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Extent, columns, extent, launch, line};
+use super::{Extent, columns, each_chunk, extent, line};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::memory::Buffer;
 use crate::device::cuda::volume::DeviceVolume;
@@ -61,7 +61,7 @@ fn point(gpu: &Arc<Gpu>, squared: &DeviceVolume<u32>) -> Result<DeviceVolume<u32
     let arguments =
         Pointing { squared: squared.address(), next: next.address(), shape: extent(squared.shape) };
     // SAFETY: both volumes have the extent that is stated.
-    unsafe { launch(gpu, ["basins", "basins_point"], columns(squared.shape), &arguments)? };
+    unsafe { gpu.launch_named(["basins", "basins_point"], columns(squared.shape), &arguments)? };
     Ok(next)
 }
 
@@ -77,7 +77,7 @@ fn resolve(gpu: &Arc<Gpu>, mut next: DeviceVolume<u32>) -> Result<DeviceVolume<u
             voxels: next.voxels() as i64,
         };
         // SAFETY: both volumes have the voxels that are stated, and all pointers lead to one of them.
-        unsafe { launch(gpu, ["basins", "basins_jump"], line(next.voxels()), &arguments)? };
+        unsafe { gpu.launch_named(["basins", "basins_jump"], line(next.voxels()), &arguments)? };
         let mut has_changed = [0u32];
         gpu.download(&changed, &mut has_changed)?;
         if has_changed == [0] {
@@ -105,16 +105,16 @@ fn number(
             voxels: squared.voxels() as i64,
         };
         // SAFETY: the volumes have the voxels that are stated; there is a place for each chunk and each peak.
-        unsafe { launch(gpu, ["basins", kernel], blocks, &arguments) }
+        unsafe { gpu.launch_named(["basins", kernel], blocks, &arguments) }
     };
     let counted = gpu.buffer(chunks * size_of::<u32>())?;
-    run("basins_count", [chunks, 1, 1], &counted, 0)?;
+    run("basins_count", each_chunk(chunks), &counted, 0)?;
     let mut of_chunk = vec![0u32; chunks];
     gpu.download(&counted, &mut of_chunk)?;
     let count = counts_to_firsts(&mut of_chunk);
     let first = gpu.upload(&of_chunk)?;
     let on_gpu_peaks = gpu.buffer(count * size_of::<u64>())?;
-    run("basins_number", [chunks, 1, 1], &first, on_gpu_peaks.address())?;
+    run("basins_number", each_chunk(chunks), &first, on_gpu_peaks.address())?;
     run("basins_label", line(squared.voxels()), &first, on_gpu_peaks.address())?;
     let mut peaks = vec![0u64; count];
     gpu.download(&on_gpu_peaks, &mut peaks)?;

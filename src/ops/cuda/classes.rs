@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{launch, line};
+use super::line;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
 use crate::device::cuda::volume::DeviceVolume;
@@ -28,6 +28,6 @@ pub fn classes(gpu: &Arc<Gpu>, logits: &Grid) -> Result<DeviceVolume<u8>> {
     let arguments =
         Classes { logits: logits.address(), classes: classes.address(), voxels: classes.voxels() as i64 };
     // SAFETY: both volumes have the voxels that are stated.
-    unsafe { launch(gpu, ["classes", "classes"], line(classes.voxels()), &arguments)? };
+    unsafe { gpu.launch_named(["classes", "classes"], line(classes.voxels()), &arguments)? };
     Ok(classes)
 }

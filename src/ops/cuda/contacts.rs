@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cudarc::driver::DeviceRepr;
 
 use super::pairs::{self, Table};
-use super::{Extent, extent, in_rows, launch};
+use super::{Extent, extent, in_rows};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub fn contacts(
     let found = pairs::collect(gpu, count as usize, |pairs| {
         let arguments = Arguments { labels: labels.address(), core, pairs, shape: extent(labels.shape) };
         // SAFETY: both volumes have the extent that is stated.
-        unsafe { launch(gpu, ["contacts", "contacts"], in_rows(labels.shape), &arguments) }
+        unsafe { gpu.launch_named(["contacts", "contacts"], in_rows(labels.shape), &arguments) }
     })?;
     Ok(contacts::summarise(found.into_iter().map(|(pair, area)| (pair, area.into())), count))
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{along_columns, launch, line, rows};
+use super::{along_columns, line, rows};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -56,7 +56,7 @@ pub fn squared(
         step: metric.step[2],
     };
     // SAFETY: both volumes have the rows that are stated.
-    unsafe { launch(gpu, ["distance", "distance_along_rows"], rows(shape), &arguments)? };
+    unsafe { gpu.launch_named(["distance", "distance_along_rows"], rows(shape), &arguments)? };
     for ((stride, length), step) in along_columns(shape).into_iter().zip([metric.step[1], metric.step[0]]) {
         let arguments = AlongColumns {
             input: squared.address(),
@@ -67,7 +67,9 @@ pub fn squared(
             step,
         };
         // SAFETY: both volumes have the voxels that are stated.
-        unsafe { launch(gpu, ["distance", "distance_along_columns"], line(classes.voxels()), &arguments)? };
+        unsafe {
+            gpu.launch_named(["distance", "distance_along_columns"], line(classes.voxels()), &arguments)?
+        };
         std::mem::swap(&mut squared, &mut next);
     }
     Ok(squared)

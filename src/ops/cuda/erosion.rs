@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Extent, columns, extent, launch};
+use super::{Extent, columns, extent};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -32,6 +32,6 @@ pub fn erode(gpu: &Arc<Gpu>, classes: &DeviceVolume<u8>, class: u8) -> Result<De
         wanted: class.into(),
     };
     // SAFETY: both volumes have the extent that is stated.
-    unsafe { launch(gpu, ["erosion", "erosion"], columns(classes.shape), &arguments)? };
+    unsafe { gpu.launch_named(["erosion", "erosion"], columns(classes.shape), &arguments)? };
     Ok(kept)
 }

@@ -12,11 +12,7 @@ pub mod regions;
 pub mod relabel;
 pub mod saddles;
 
-use cudarc::driver::DeviceRepr;
-
-use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
-use crate::error::Result;
 use crate::volume::Shape;
 
 /// Threads of a block.
@@ -40,41 +36,31 @@ pub fn can_number(shape: Shape) -> bool {
     numbered && shape[0] <= MOST_BLOCKS && shape[1] <= MOST_BLOCKS && shape[2] <= i32::MAX as usize
 }
 
-/// Launches `kernel` of `file` with a grid of blocks.
-///
-/// # Safety
-/// As for [`Gpu::launch`].
-unsafe fn launch<A: DeviceRepr>(
-    gpu: &Gpu,
-    [file, kernel]: [&'static str; 2],
-    grid: [usize; 3],
-    arguments: &A,
-) -> Result<()> {
-    let kernel = gpu.kernel(file, kernel)?;
-    let grid = grid.map(|blocks| blocks as u32);
-    // SAFETY: the caller's promise.
-    unsafe { gpu.launch(&kernel, Launch { grid, threads: THREADS }, arguments) }
+/// One thread a value.
+fn line(values: usize) -> Launch {
+    Launch::over(values, THREADS)
 }
 
-/// Blocks for one thread a value.
-fn line(values: usize) -> [usize; 3] {
-    [values.div_ceil(THREADS as usize), 1, 1]
+/// A block for each of `count` chunks.
+fn each_chunk(count: usize) -> Launch {
+    Launch { grid: [count as u32, 1, 1], threads: THREADS }
 }
 
-/// Blocks for a warp a row.
-fn rows([depth, height, _]: Shape) -> [usize; 3] {
+/// A warp a row.
+fn rows([depth, height, _]: Shape) -> Launch {
     line(depth * height * 32)
 }
 
-/// Blocks for one thread a voxel, each block in one row.
-fn in_rows([depth, height, width]: Shape) -> [usize; 3] {
-    [width.div_ceil(THREADS as usize), height, depth]
+/// One thread a voxel, each block in one row.
+fn in_rows([depth, height, width]: Shape) -> Launch {
+    let Launch { grid: [blocks, ..], threads } = line(width);
+    Launch { grid: [blocks, height as u32, depth as u32], threads }
 }
 
-/// Blocks for columns of [`TILE`] voxels.
-fn columns(shape: Shape) -> [usize; 3] {
-    let [z, y, x] = [0, 1, 2].map(|axis| shape[axis].div_ceil(TILE[axis]));
-    [x, y, z]
+/// Columns of [`TILE`] voxels.
+fn columns(shape: Shape) -> Launch {
+    let [z, y, x] = [0, 1, 2].map(|axis| shape[axis].div_ceil(TILE[axis]) as u32);
+    Launch { grid: [x, y, z], threads: THREADS }
 }
 
 /// For each axis from y to z: voxels from one of a column to the next, and voxels of a column.

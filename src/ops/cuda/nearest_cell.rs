@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{along_columns, launch, line, rows};
+use super::{along_columns, line, rows};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -55,7 +55,7 @@ pub fn fill(
         step: metric.step[2],
     };
     // SAFETY: both volumes have the rows that are stated.
-    unsafe { launch(gpu, ["nearest_cell", "nearest_cell_along_rows"], rows(shape), &arguments)? };
+    unsafe { gpu.launch_named(["nearest_cell", "nearest_cell_along_rows"], rows(shape), &arguments)? };
     let [y, z] = along_columns(shape);
     // The last pass writes labels, not distances.
     for ((stride, length), step, input, output) in [
@@ -74,7 +74,7 @@ pub fn fill(
         };
         let blocks = line(labels.voxels());
         // SAFETY: all volumes have the voxels that are stated.
-        unsafe { launch(gpu, ["nearest_cell", "nearest_cell_along_columns"], blocks, &arguments)? };
+        unsafe { gpu.launch_named(["nearest_cell", "nearest_cell_along_columns"], blocks, &arguments)? };
     }
     Ok(())
 }

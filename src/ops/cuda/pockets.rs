@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Extent, extent, in_rows, launch};
+use super::{Extent, extent, in_rows};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub fn fill(gpu: &Arc<Gpu>, classes: &mut DeviceVolume<u8>) -> Result<()> {
     };
     for kernel in ["pockets_begin", "pockets_join", "pockets_weigh", "pockets_fill"] {
         // SAFETY: all volumes have the extent that is stated.
-        unsafe { launch(gpu, ["pockets", kernel], in_rows(classes.shape), &arguments)? };
+        unsafe { gpu.launch_named(["pockets", kernel], in_rows(classes.shape), &arguments)? };
     }
     Ok(())
 }

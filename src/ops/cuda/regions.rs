@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{launch, line};
+use super::line;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub fn regions(gpu: &Arc<Gpu>, labels: &DeviceVolume<u32>, count: u32) -> Result
         voxels: labels.voxels() as i64,
     };
     // SAFETY: the volume has the voxels that are stated, and the caller's labels are up to `count`.
-    unsafe { launch(gpu, ["regions", "regions"], line(labels.voxels()), &arguments)? };
+    unsafe { gpu.launch_named(["regions", "regions"], line(labels.voxels()), &arguments)? };
     let [mut sizes, mut firsts] = [vec![0u32; count], vec![0u32; count]];
     gpu.download(&on_gpu_sizes, &mut sizes)?;
     gpu.download(&on_gpu_firsts, &mut firsts)?;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{launch, line};
+use super::line;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -27,5 +27,5 @@ pub fn relabel(gpu: &Arc<Gpu>, labels: &mut DeviceVolume<u32>, table: &[u32]) ->
     let arguments =
         Relabel { labels: labels.address(), table: table.address(), voxels: labels.voxels() as i64 };
     // SAFETY: the volume has the voxels that are stated; the caller's labels have entries in the table.
-    unsafe { launch(gpu, ["relabel", "relabel"], line(labels.voxels()), &arguments) }
+    unsafe { gpu.launch_named(["relabel", "relabel"], line(labels.voxels()), &arguments) }
 }

@@ -5,7 +5,7 @@ use cudarc::driver::DeviceRepr;
 use rayon::prelude::*;
 
 use super::pairs::{self, Table};
-use super::{Extent, extent, in_rows, launch};
+use super::{Extent, extent, in_rows};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
@@ -36,7 +36,7 @@ pub fn saddles(
         let shape = extent(labels.shape);
         let arguments = Saddles { labels: labels.address(), squared: squared.address(), pairs, shape };
         // SAFETY: both volumes have the extent that is stated.
-        unsafe { launch(gpu, ["saddles", "saddles"], in_rows(labels.shape), &arguments) }
+        unsafe { gpu.launch_named(["saddles", "saddles"], in_rows(labels.shape), &arguments) }
     })?;
     let mut saddles: Vec<_> = found.into_iter().map(|((a, b), squared)| Saddle { a, b, squared }).collect();
     saddles.par_sort_unstable();

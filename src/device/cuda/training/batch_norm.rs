@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Batch, Named, Parameters, launch, over};
+use super::{Batch, Parameters};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
@@ -81,7 +81,7 @@ impl Norm {
             output: output.address(),
             ..arguments(y)
         };
-        run(&y.gpu, "batch_norm_relu", over(y.len() / 4, THREADS), &arguments)?;
+        run(&y.gpu, "batch_norm_relu", Launch::over(y.len() / 4, THREADS), &arguments)?;
         Ok(output)
     }
 
@@ -111,7 +111,7 @@ impl Norm {
         let sums =
             if y.channels == 32 { "batch_norm_backward_sums_32" } else { "batch_norm_backward_sums_64" };
         two_stages(&y.gpu, [sums, "batch_norm_backward_finish"], &arguments)?;
-        run(&y.gpu, "batch_norm_backward", over(y.len(), THREADS), &arguments)
+        run(&y.gpu, "batch_norm_backward", Launch::over(y.len(), THREADS), &arguments)
     }
 }
 
@@ -164,5 +164,5 @@ fn two_stages(gpu: &Arc<Gpu>, [sums, finish]: [&'static str; 2], arguments: &Arg
 
 fn run(gpu: &Arc<Gpu>, kernel: &'static str, shape: Launch, arguments: &Arguments) -> Result<()> {
     // SAFETY: the arguments are those of all kernels of the file, and the batches have the sizes that they state.
-    unsafe { launch(gpu, Named { file: "batch_norm", kernel }, shape, arguments) }
+    unsafe { gpu.launch_named(["batch_norm", kernel], shape, arguments) }
 }

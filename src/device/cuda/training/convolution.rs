@@ -2,40 +2,22 @@
 //! kernels/first_conv.cu and kernels/class_conv.cu. Layers are named as in [`crate::network::layout`].
 use super::packing::Packing;
 use super::places::Order;
-use super::{Batch, Named, Parameters, launch};
-use crate::device::cuda::convolution::Arguments;
-use crate::device::cuda::kernels::Launch;
+use super::{Batch, Parameters};
+use crate::device::cuda::convolution::{Arguments, Plan};
 use crate::error::Result;
 use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES};
 use crate::ops::first_conv::COUT as FIRST_CHANNELS;
-use crate::volume::Shape;
 
 /// Channels of the coarser grids.
 const CHANNELS: usize = 64;
 
-/// A kernel with the tile of voxels that one of its blocks of threads computes.
-#[derive(Clone, Copy)]
-struct Plan {
-    named: Named,
-    tile: Shape,
-    threads: u32,
-    /// Whether the tile is one of the input's voxels, and eight blocks compute the eight parities of the output over it.
-    doubles: bool,
-    /// Whether the kernel takes one volume only.
-    is_single: bool,
-}
-
-const WINDOW: Plan = Plan {
-    named: Named { file: "conv_training", kernel: "" },
-    tile: [4, 4, 8],
-    threads: 256,
-    doubles: false,
-    is_single: false,
-};
+/// The kernels of this file take a whole batch.
+const WINDOW: Plan =
+    Plan { file: "conv_training", kernel: "", tile: [4, 4, 8], threads: 256, doubles: false };
 
 /// A window of the given kernel.
 fn window(kernel: &'static str) -> Plan {
-    Plan { named: Named { kernel, ..WINDOW.named }, ..WINDOW }
+    Plan { kernel, ..WINDOW }
 }
 
 /// A doubling of the grid to this many channels.
@@ -51,12 +33,7 @@ fn doubling(channels: usize) -> Plan {
 /// # Errors
 /// Those of all functions here: where the GPU has too little memory or refuses a launch.
 pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch) -> Result<Batch> {
-    let plan = Plan {
-        named: Named { file: "first_conv", kernel: "first_conv_training" },
-        tile: [4, 4, 16],
-        is_single: true,
-        ..WINDOW
-    };
+    let plan = Plan { file: "first_conv", kernel: "first_conv_training", tile: [4, 4, 16], ..WINDOW };
     let output = Batch::new(&x.gpu, x.n, x.shape, FIRST_CHANNELS)?;
     run(plan, packing.first(), parameters.value("conv2.bias"), x, None, output)
 }
@@ -133,13 +110,8 @@ pub fn double_to_input(packing: &Packing, name: &str, dy: &Batch, coarse: &Batch
 /// # Errors
 /// Those of [`first`].
 pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result<Batch> {
-    let plan = Plan {
-        named: Named { file: "class_conv", kernel: "class_conv_f32" },
-        tile: [4, 8, 16],
-        threads: 128,
-        is_single: true,
-        ..WINDOW
-    };
+    let plan =
+        Plan { file: "class_conv", kernel: "class_conv_f32", tile: [4, 8, 16], threads: 128, doubles: false };
     let output = Batch::new(&u1.gpu, u1.n, u1.shape, CLASSES)?;
     run(plan, packing.weights("conv6", Order::Forward), bias(parameters, "conv6"), u1, None, output)
 }
@@ -167,11 +139,9 @@ fn run(
     skip: Option<&Batch>,
     output: Batch,
 ) -> Result<Batch> {
-    let Plan { named, tile, threads, doubles, is_single } = plan;
-    let over = if doubles { input.shape } else { output.shape };
-    let [z, y, x] = [0, 1, 2].map(|axis| over[axis].div_ceil(tile[axis]) as u32);
-    let together = if is_single { 1 } else { input.n };
-    let grid = [if doubles { 8 * x } else { x }, y, together as u32 * z];
+    // The kernels of other files take one volume at a time.
+    let together = if plan.file == WINDOW.file { input.n } else { 1 };
+    let launch = plan.launch(input.shape, output.shape, together);
     for volume in (0..input.n).step_by(together.max(1)) {
         let arguments = Arguments {
             input: input.volume(volume),
@@ -184,7 +154,7 @@ fn run(
             output_shape: output.extents(),
         };
         // SAFETY: the arguments are those of all convolutions, and the batches have the extents that they state.
-        unsafe { launch(&input.gpu, named, Launch { grid, threads }, &arguments) }?;
+        unsafe { input.gpu.launch_named([plan.file, plan.kernel], launch, &arguments) }?;
     }
     Ok(output)
 }

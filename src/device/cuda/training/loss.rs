@@ -1,7 +1,7 @@
 //! Softmax, the loss and the gradient of both: kernels/loss.cu. The mathematics are in [`crate::ops::loss`].
 use cudarc::driver::DeviceRepr;
 
-use super::{Batch, Named, launch, over};
+use super::Batch;
 use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
 use crate::error::Result;
@@ -84,7 +84,7 @@ impl BatchLoss {
     /// # Errors
     /// Where the driver refuses the launch.
     pub fn gradient(self) -> Result<Batch> {
-        self.run("loss_gradient", over(self.values.voxels(), THREADS))?;
+        self.run("loss_gradient", Launch::over(self.values.voxels(), THREADS))?;
         Ok(self.values)
     }
 
@@ -105,7 +105,7 @@ impl BatchLoss {
         };
         // SAFETY: the arguments are those of all kernels of the file, and the buffers have the sizes that follow from the
         // number of voxels.
-        unsafe { launch(&self.values.gpu, Named { file: "loss", kernel }, shape, &arguments) }
+        unsafe { self.values.gpu.launch_named(["loss", kernel], shape, &arguments) }
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
+use super::Parameters;
 use super::places::{self, Order};
-use super::{Named, Parameters, launch, over};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
@@ -82,8 +82,8 @@ impl Packing {
     /// Where the driver refuses a launch.
     pub fn pack(&self, parameters: &Parameters) -> Result<()> {
         let arguments = self.arguments(parameters, &self.folded);
-        self.run("packing_gather", over(self.len / 4, THREADS), &arguments)?;
-        self.run("packing_fold", over(FOLDED, THREADS), &arguments)
+        self.run("packing_gather", Launch::over(self.len / 4, THREADS), &arguments)?;
+        self.run("packing_fold", Launch::over(FOLDED, THREADS), &arguments)
     }
 
     /// The gradients of conv1 and conv2 from that to the weights of both folded into one.
@@ -141,6 +141,6 @@ impl Packing {
 
     fn run(&self, kernel: &'static str, shape: Launch, arguments: &Arguments) -> Result<()> {
         // SAFETY: the arguments are those of all kernels of the file; the table has places among the parameters alone.
-        unsafe { launch(&self.gpu, Named { file: "packing", kernel }, shape, arguments) }
+        unsafe { self.gpu.launch_named(["packing", kernel], shape, arguments) }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Named, launch, over};
 use crate::device::cuda::Gpu;
+use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
 use crate::error::Result;
 use crate::network::layout;
@@ -82,9 +82,9 @@ impl Parameters {
             rate,
             root,
         };
-        let named = Named { file: "adam", kernel: "adam" };
+        let named = ["adam", "adam"];
         // SAFETY: the arguments are the kernel's, and each buffer has a value for every trainable parameter.
-        unsafe { launch(&self.gpu, named, over(layout::trainable_len(), THREADS), &arguments) }
+        unsafe { self.gpu.launch_named(named, Launch::over(layout::trainable_len(), THREADS), &arguments) }
     }
 
     /// All values as they are now.

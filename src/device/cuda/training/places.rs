@@ -1,6 +1,7 @@
 //! Where the weights lie among the parameters, layer by layer, in the orders in which the kernels of a training step read them.
 use crate::network::layout;
 use crate::ops::blocks::linear;
+use crate::ops::conv_transpose3d::PARITIES;
 use crate::ops::correlation::positions;
 use crate::volume::Shape;
 
@@ -14,8 +15,6 @@ const RESIDUAL: [&str; 3] = ["resmodule1.conv_module", "resmodule2.conv_module",
 /// The transposed ones.
 const DOUBLING: [&str; 3] = ["deconv1", "deconv2", "deconv3"];
 
-/// Positions of a transposed convolution's kernel that an even and an odd output voxel see.
-const DOUBLE: [[Option<usize>; 2]; 2] = [[Some(3), Some(1)], [Some(2), Some(0)]];
 /// Positions of the kernel of a convolution at stride 2 through which an even and an odd input voxel are seen.
 const HALVE_TO_INPUT: [[Option<usize>; 2]; 2] = [[None, Some(1)], [Some(2), Some(0)]];
 
@@ -51,10 +50,13 @@ pub(super) fn of(name: &str, order: Order) -> Vec<u32> {
         // The classes come first: the lanes run over the 32 channels.
         (Order::Forward, _, "conv6") => rows(window(3).map(Some), [cout, cin], |o, i, k| place(i, o, k)),
         (Order::Forward, false, _) => rows(window(3).map(Some), [cin, cout], place),
-        (Order::Forward, true, _) => rows(parities(DOUBLE), [cin, cout], place),
+        (Order::Forward, true, _) => {
+            rows(parities(|p, tap| Some(PARITIES[p].kernel[tap])), [cin, cout], place)
+        }
         (Order::ToInput, true, _) => rows(window(4).map(Some), [cout, cin], |o, i, k| place(i, o, k)),
         (Order::ToInput, false, name) if HALVING.contains(&name) => {
-            rows(parities(HALVE_TO_INPUT), [cout, cin], |o, i, k| place(i, o, k))
+            let kernel = |p: usize, tap: usize| HALVE_TO_INPUT[p][tap];
+            rows(parities(kernel), [cout, cin], |o, i, k| place(i, o, k))
         }
         (Order::ToInput, false, _) => rows(window(3).map(mirrored), [cout, cin], |o, i, k| place(i, o, k)),
     }
@@ -80,10 +82,10 @@ fn rows(
 }
 
 /// The 2x2x2 windows of the eight parities, positions of the kernel; `None` where there is no partner.
-fn parities(kernel: [[Option<usize>; 2]; 2]) -> impl Iterator<Item = Option<Shape>> {
+fn parities(kernel: impl Fn(usize, usize) -> Option<usize> + Copy) -> impl Iterator<Item = Option<Shape>> {
     window(2).flat_map(move |parity| {
         window(2).map(move |tap| {
-            let [z, y, x] = [0, 1, 2].map(|axis| kernel[parity[axis]][tap[axis]]);
+            let [z, y, x] = [0, 1, 2].map(|axis| kernel(parity[axis], tap[axis]));
             Some([z?, y?, x?])
         })
     })

@@ -3,7 +3,7 @@ use cudarc::driver::DeviceRepr;
 
 use super::packing::Packing;
 use super::places::Order;
-use super::{Batch, Named, Parameters, launch, over};
+use super::{Batch, Parameters};
 use crate::device::cuda::kernels::Launch;
 use crate::error::Result;
 
@@ -76,10 +76,10 @@ impl Sums<'_> {
         let (blocks, threads) =
             if self.is_thin { (1, 32 * taps) } else { (taps, self.channels * coarse.channels / 16) };
         let shape = Launch { grid: [blocks as u32, chunks as u32, 1], threads: threads as u32 };
-        for (kernel, shape) in [(self.kernel, shape), ("weight_gradient_finish", over(count, 256))] {
-            let named = Named { file: "weight_gradient", kernel };
+        for (kernel, shape) in [(self.kernel, shape), ("weight_gradient_finish", Launch::over(count, 256))] {
+            let named = ["weight_gradient", kernel];
             // SAFETY: the arguments are those of all kernels of the file, and the sums have the sizes that they state.
-            unsafe { launch(&coarse.gpu, named, shape, &arguments) }?;
+            unsafe { coarse.gpu.launch_named(named, shape, &arguments) }?;
         }
         Ok(())
     }
