@@ -93,7 +93,7 @@ impl Forward {
     fn pass(&mut self) -> f64 {
         let shape: Shape = self.input.dim().into();
         let mut read = |[z, y, x]: Shape, [nz, ny, nx]: Shape| {
-            Ok(self.input.slice(s![z..z + nz, y..y + ny, x..x + nx]).to_owned())
+            Ok(self.input.slice(s![z..z + nz, y..y + ny, x..x + nx]).to_owned().into())
         };
         let prediction = self.predictor.predict(shape, shape, &mut read, &mut |_| {});
         self.last = Some(prediction.unwrap_or_else(|e| panic!("{e}")));

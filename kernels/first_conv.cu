@@ -2,8 +2,10 @@
 // bias alone.
 //
 // `c1[o][c] = relu(scale[c] * sum_k (x[o + k - 1] * w[k][0][c] + inside[o + k - 1] * w[k][1][c]) + shift[c])`: the second channel is 1
-// within the volume and 0 in its padding and carries conv1's bias. A block of threads computes 4x4x16 voxels; a
+// within the volume and 0 in its padding and carries conv1's bias. Voxels are read as they are stored and normalised here. A block of threads computes 4x4x16 voxels; a
 // thread 4 voxels along x for 8 of the 32 channels, in two groups of 4 so that neighbouring threads write whole sectors.
+#include <cstdint>
+
 #include "common/affine.cuh"
 #include "common/grid.cuh"
 #include "common/half8.cuh"
@@ -13,19 +15,48 @@ namespace {
 constexpr int Cout = 32, Threads = 256, TileZ = 4, TileY = 4, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
 
+// Voxels as they are stored, and how they become the network's input.
+struct Grey {
+    const void* values;   // [z][y][x]
+    long long size;       // bytes of a voxel: 1 is u8, 2 is u16, 4 is f32
+    float offset, scale;  // x becomes (x - offset) * scale
+
+    __device__ float operator[](long long i) const {
+        return (stored(i) - offset) * scale;
+    }
+
+    __device__ float stored(long long i) const {
+        switch (size) {
+            case 1:
+                return static_cast<const uint8_t*>(values)[i];
+            case 2:
+                return static_cast<const uint16_t*>(values)[i];
+            default:
+                return static_cast<const float*>(values)[i];
+        }
+    }
+};
+
+// `FirstConvolution` in src/ops/first_conv.rs; the input of `conv` is not used.
+struct FirstConvolution {
+    Convolution<float> conv;
+    Grey grey;
+};
+
 struct Shared {
     float4 weights[27 * 2 * Cout / 4];  // [tap][voxel, constant][channel]
     float2 voxels[InZ * InY * InX];     // voxel, constant
 };
 
-__device__ void load(Shared& shared, const Convolution<float>& conv, Shape origin) {
+template <class Voxels>
+__device__ void load(Shared& shared, const Convolution<float>& conv, Voxels voxels, Shape origin) {
     for (int i = threadIdx.x; i < 27 * 2 * Cout / 4; i += Threads) {
         shared.weights[i] = __ldg(reinterpret_cast<const float4*>(conv.weights) + i);
     }
     for (int i = threadIdx.x; i < InZ * InY * InX; i += Threads) {
         const Shape at = {origin.z - 1 + i / (InY * InX), origin.y - 1 + i / InX % InY, origin.x - 1 + i % InX};
         const bool is_inside = inside(conv.in, at);
-        shared.voxels[i] = is_inside ? make_float2(conv.input[voxel(conv.in, at)], 1.0f) : make_float2(0.0f, 0.0f);
+        shared.voxels[i] = is_inside ? make_float2(voxels[voxel(conv.in, at)], 1.0f) : make_float2(0.0f, 0.0f);
     }
 }
 
@@ -71,12 +102,12 @@ struct Bias {
     }
 };
 
-template <class Value, class Epilogue>
-__device__ void first_conv(const Convolution<float>& conv, Epilogue epilogue) {
+template <class Value, class Voxels, class Epilogue>
+__device__ void first_conv(const Convolution<float>& conv, Voxels voxels, Epilogue epilogue) {
     __shared__ Shared shared;
     const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
                           static_cast<int>(blockIdx.x) * TileX};
-    load(shared, conv, origin);
+    load(shared, conv, voxels, origin);
     __syncthreads();
     const int group = threadIdx.x % 4, run = threadIdx.x / 4;
     const Shape first = {run / 16, run / 4 % 4, run % 4 * Run};
@@ -98,20 +129,20 @@ __device__ void first_conv(const Convolution<float>& conv, Epilogue epilogue) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(Convolution<float> conv) {
-    first_conv<float>(conv, NormRelu());
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(FirstConvolution first) {
+    first_conv<float>(first.conv, first.grey, NormRelu());
 }
 
-extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(Convolution<float> conv) {
-    first_conv<__half>(conv, NormRelu());
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(FirstConvolution first) {
+    first_conv<__half>(first.conv, first.grey, NormRelu());
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(Threads) first_conv_bf16(Convolution<float> conv) {
-    first_conv<__nv_bfloat16>(conv, NormRelu());
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_bf16(FirstConvolution first) {
+    first_conv<__nv_bfloat16>(first.conv, first.grey, NormRelu());
 }
 #endif
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_training(Convolution<float> conv) {
-    first_conv<float>(conv, Bias());
+    first_conv<float>(conv, conv.input, Bias());
 }

@@ -112,11 +112,23 @@ pub fn label_cells_on(
     spacing: Option<Spacing>,
     options: &Options,
 ) -> Result<Cells> {
+    label_cells_from(device, classes, None, spacing, options)
+}
+
+/// [`label_cells_on`] a device where the classes may be already.
+pub(crate) fn label_cells_from(
+    device: &Device,
+    classes: ArrayView3<u8>,
+    on_gpu: Option<DeviceVolume<u8>>,
+    spacing: Option<Spacing>,
+    options: &Options,
+) -> Result<Cells> {
     options.check()?;
     let metric = Metric::new(spacing, classes.dim().into())?;
     match device {
         Device::Cuda { gpu, .. } if fits(gpu, classes.dim().into())? => {
-            find(&OnGpu(gpu), DeviceVolume::upload(gpu, classes)?, &metric, options)
+            let classes = on_gpu.map_or_else(|| DeviceVolume::upload(gpu, classes), Ok)?;
+            find(&OnGpu(gpu), classes, &metric, options)
         }
         _ => find(&OnCpu(options), classes.into(), &metric, options),
     }

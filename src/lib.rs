@@ -5,7 +5,7 @@
 //! | module | what happens there |
 //! |---|---|
 //! | [`io`], [`volume`] | a file becomes a [`volume::Volume`]: voxels (z, y, x; x fastest) and their size |
-//! | [`intensity`] | grey values are normalised as the model expects |
+//! | [`intensity`], [`grey`] | grey values are normalised as the model expects |
 //! | [`scale`] | a volume of cells too wide for the network is reduced for it |
 //! | [`tiles`] | the volume is cut into blocks with a halo |
 //! | [`network`], [`weights`] | 3DCellSegNet gives every voxel three probabilities |
@@ -21,6 +21,7 @@ pub mod cells;
 pub mod cli;
 pub mod device;
 pub mod error;
+pub mod grey;
 pub mod intensity;
 pub mod io;
 pub mod memory;

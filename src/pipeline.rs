@@ -21,11 +21,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::Array3;
-
 use crate::cells::{self, Cells, Stage};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::grey::Grey;
 use crate::intensity::{Normalization, Scaling};
 use crate::network::engine;
 use crate::network::prediction::{Prediction, Predictor};
@@ -135,9 +134,10 @@ pub fn segment(
         Scale::Fixed(scale) => scale::factors(scale, volume.spacing()),
         Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model, &options.device))?,
     };
-    let prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
+    let mut prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
+    let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
-    let cells = cells::label_cells_on(&options.device, classes, volume.spacing(), &options.cells)
+    let cells = cells::label_cells_from(&options.device, classes, on_gpu, volume.spacing(), &options.cells)
         .and_then(|cells| cells.require_some(classes))
         .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
@@ -159,11 +159,9 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The normalised means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
-    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Array3<f32> {
-        let mut voxels = Reduced::new(self.volume, factors).read_f32(start, extent);
-        voxels.par_mapv_inplace(|x| self.scaling.apply(x));
-        voxels
+    /// The means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
+    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey {
+        Grey::new(Reduced::new(self.volume, factors).read(start, extent), self.scaling)
     }
 
     fn predict(
@@ -176,6 +174,7 @@ impl Input<'_> {
         let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
         let mut predictor = Predictor::on(&options.device, &model.weights, options.transposes)?;
         predictor.keep_probabilities = options.keep_probabilities;
+        predictor.keep_on_gpu = true;
         let block = options.block.map_or_else(|| engine::default_block(&options.device, reduced), Ok)?;
         tracing::debug!("the network runs on {} in blocks of {block:?} at scale {factors:?}", options.device);
         let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));

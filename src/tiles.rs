@@ -39,10 +39,37 @@ impl Block {
         (self.start[0]..self.start[0] + self.shape[0]).contains(&at).then_some(at)
     }
 
-    /// What the block answers for in its row `y` (from its first on) of a `plane`, `[y][x]`, of all that it reads.
-    pub fn row<'a, T>(&self, y: usize, plane: &'a [T]) -> &'a [T] {
-        let [_, skip_y, skip_x] = [0, 1, 2].map(|axis| self.start[axis] - self.read_start[axis]);
-        &plane[(y + skip_y) * self.read_shape[2] + skip_x..][..self.shape[2]]
+    /// How far what it answers for lies behind what it reads.
+    pub fn margin(&self) -> Shape {
+        [0, 1, 2].map(|axis| self.start[axis] - self.read_start[axis])
+    }
+
+    /// What the block answers for in a `plane`, `[y][x]`, of all that it reads.
+    pub fn rows_within<'a, T>(&self, plane: &'a [T]) -> Rows<'a, T> {
+        let [_, skip_y, skip_x] = self.margin();
+        let pitch = self.read_shape[2];
+        Rows { values: &plane[(skip_y * pitch + skip_x).min(plane.len())..], pitch, width: self.shape[2] }
+    }
+
+    /// What the block answers for, in a `plane` of nothing else.
+    pub fn rows_of<'a, T>(&self, plane: &'a [T]) -> Rows<'a, T> {
+        Rows { values: plane, pitch: self.shape[2], width: self.shape[2] }
+    }
+}
+
+/// The rows of one plane that a block answers for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a, T> {
+    values: &'a [T],
+    /// From one row to the next.
+    pitch: usize,
+    width: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// Row `y`, from the block's first on.
+    pub fn row(&self, y: usize) -> &'a [T] {
+        &self.values[y * self.pitch..][..self.width]
     }
 }
 

@@ -10,6 +10,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayViewMut2, Axis, s};
 
 use crate::error::{Error, Result};
+use crate::grey::Stored;
 pub(crate) use sample::for_dtype;
 pub use sample::{Dtype, Sample};
 
@@ -190,6 +191,18 @@ impl Volume {
     /// Where the block is not inside the volume.
     pub fn read_f32(&self, start: Shape, shape: Shape) -> Array3<f32> {
         for_dtype!(self.dtype, S => self.block(start, shape, S::grey))
+    }
+
+    /// As [`read_f32`](Self::read_f32), but 8 and 16 bits without a sign are left as they are.
+    ///
+    /// # Panics
+    /// Where the block is not inside the volume.
+    pub fn read_stored(&self, start: Shape, shape: Shape) -> Stored {
+        match self.dtype {
+            Dtype::U8 => Stored::U8(self.read(start, shape)),
+            Dtype::U16 => Stored::U16(self.read(start, shape)),
+            _ => Stored::F32(self.read_f32(start, shape)),
+        }
     }
 
     /// All voxels as labels; an error names the first voxel that is no integer from 0 to `u32::MAX`.

@@ -77,7 +77,7 @@ fn noise(shape: [usize; 3]) -> Array3<f32> {
 fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Prediction {
     let mut read = |start: [usize; 3], shape: [usize; 3]| {
         let [z, y, x] = start;
-        Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned())
+        Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned().into())
     };
     let shape = volume.dim().into();
     predictor.predict(shape, block, &mut read, &mut |_| ()).unwrap()

@@ -121,7 +121,7 @@ fn trilinear(logits: &Array3<[f32; 3]>, voxel: Shape, shape: Shape, factors: Sha
 
 fn predict(predictor: &Predictor, volume: &Volume, factors: Shape, block: Shape) -> Prediction {
     let reduced = Reduced::new(volume, factors);
-    let mut read = |start: Shape, shape: Shape| Ok(reduced.read_f32(start, shape));
+    let mut read = |start: Shape, shape: Shape| Ok(reduced.read_f32(start, shape).into());
     predictor.predict_reduced(volume.shape(), factors, block, &mut read, &mut |_| ()).unwrap()
 }
 
@@ -131,7 +131,7 @@ fn a_prediction_reduced_by_one_has_the_bits_of_the_unreduced_one() {
     for transposes in [false, true] {
         let mut predictor = Predictor::new(&recipe::cellsegnet_weights(3), transposes);
         predictor.keep_probabilities = true;
-        let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape));
+        let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).into());
         let expected = predictor.predict(volume.shape(), [16; 3], &mut read, &mut |_| ()).unwrap();
         let found = predict(&predictor, &volume, [1; 3], [16; 3]);
         assert!(found.classes == expected.classes && found.probabilities == expected.probabilities);
@@ -278,7 +278,8 @@ fn small_cells_stay_as_they_are() {
     let model = Model::embedded().unwrap();
     let volume = Volume::from_array(sample.raw, None);
     let scaling = Normalization::Robust.fit_volume(&volume).unwrap();
-    let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).mapv(|x| scaling.apply(x)));
+    let mut read =
+        |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).mapv(|x| scaling.apply(x)).into());
     let predictor = Predictor::new(&model.weights, false);
     let expected = predictor.predict(volume.shape(), [1000; 3], &mut read, &mut |_| ()).unwrap();
     assert_eq!(found.prediction.classes, expected.classes);

@@ -42,8 +42,8 @@ class Layer:
 
 
 def layers():
-    """In f16: values of 2 bytes, the input in 4 bytes, three logits of 4 bytes, the class in one."""
-    yield Layer("conv1, conv2", "first_conv_f16", 27 * 2 * 32, 4, 64)
+    """In f16, of voxels in u16: values and voxels of 2 bytes, the class of one."""
+    yield Layer("conv1, conv2", "first_conv_f16", 27 * 2 * 32, 2, 64)
     channels = 32
     for number, grid in enumerate((8, 64, 512)):
         finer = channels * 2 * 8 / grid
@@ -54,7 +54,7 @@ def layers():
         coarse, skip = 128 / (8 * grid), 2 * channels / grid
         kernel = f"conv_transpose3d_{channels}_f16"
         yield Layer(f"deconv{number + 1}", kernel, 8 * 64 * channels / grid, coarse + skip, skip)
-    yield Layer("conv6, classes", "class_conv_f16", 27 * 32 * 3, 64 + 12, 12 + 1)
+    yield Layer("conv6, classes", "class_conv_f16", 27 * 32 * 3, 64, 1)
 
 
 def seconds(layer, gpu, loops):
@@ -95,7 +95,7 @@ def main():
         times = [seconds(layer, gpu, loops) for layer in layers()]
         for name, shape in volumes.items():
             read = voxels_read(shape, gpu)
-            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), (4 + 1) / gpu.bus]
+            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), (2 + 1) / gpu.bus]
             print(f"| {gpu.name} | {name} | {read / prod(shape):.2f} | " + " | ".join(f"{1e3 * s * read:,.1f} ms" for s in sums) + " |")
 
 

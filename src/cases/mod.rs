@@ -1,6 +1,7 @@
 //! Every operation of the engine as a case: what computes it on a GPU and on the CPU, how the two results are compared, and
 //! how much work it is. `tascan selftest` compares them, `tascan bench` times them.
 mod clustering;
+mod layers;
 mod network;
 mod training;
 

@@ -1,26 +1,25 @@
 //! The network at inference on a GPU: every layer one launch, every grid kept until its skip connection ends.
 use std::sync::Arc;
 
-use ndarray::ArrayView3;
-
 use super::engine::{Plane, Wanted};
 use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, running_norm};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
 use crate::device::cuda::pinned::HostBuffer;
+use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
-use crate::ops::class_conv::{self, CLASSES};
-use crate::ops::cuda::classes;
-use crate::ops::first_conv::COUT as FIRST_CHANNELS;
+use crate::grey::Grey;
+use crate::ops::class_conv::{self, CLASSES, Part, Target};
+use crate::ops::first_conv::{self, COUT as FIRST_CHANNELS, Voxels};
+use crate::tiles::Block;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
-/// Device memory that the network takes per voxel that it reads, in bytes: the voxel, its logits and its class, and of
-/// activations c1, two grids of half resolution, and what lies below them.
+/// Device memory that the network takes per voxel that it reads, in bytes: the voxel, its logits, and of activations c1, two grids of half resolution, and what lies below them.
 pub fn bytes_per_voxel(precision: Precision) -> u64 {
     const VALUES: u64 = 32 + 64 * 2 / 8 + 4;
-    4 * (1 + CLASSES as u64) + 1 + VALUES * precision.size() as u64
+    4 * (1 + CLASSES as u64) + VALUES * precision.size() as u64
 }
 
 /// Channels behind the first layer.
@@ -31,10 +30,10 @@ const CHANNELS: usize = 64;
 pub struct CudaNetwork {
     gpu: Arc<Gpu>,
     precision: Precision,
-    first: Convolution,
+    first: first_conv::OnGpu,
     down: Vec<Down>,
     up: Vec<Convolution>,
-    classes: Convolution,
+    classes: class_conv::OnGpu,
 }
 
 #[derive(Clone)]
@@ -43,10 +42,18 @@ struct Down {
     residual: Convolution,
 }
 
+/// The classes of the whole volume, which stay on the GPU.
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// Where the block puts its own.
+    pub classes: &'a DeviceVolume<u8>,
+    /// Whether a lower class that is there already stays: that of another network.
+    pub keeps_lowest: bool,
+}
+
 /// A block on its way through a network. Its device memory is free for the next block already: that comes behind it.
 pub struct Pending {
-    /// Voxels of a plane.
-    plane: usize,
+    pub(super) block: Block,
     wanted: Wanted,
     result: HostBuffer,
     /// Stays until the GPU has read it.
@@ -54,20 +61,21 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Waits for the result: `sink` gets what was wanted plane by plane, z upwards.
+    /// Waits for the result: `sink` gets what was wanted plane by plane, z of the volume upwards.
     ///
     /// # Errors
     /// Where the GPU fails.
     pub fn finish(self, sink: &mut dyn FnMut(usize, Plane)) -> Result<()> {
-        let plane = self.plane.max(1);
+        let Block { start: [first, ..], shape: [_, rows, columns], .. } = self.block;
+        let plane = (rows * columns).max(1);
         match self.wanted {
             Wanted::Logits => {
                 let planes = self.result.values::<[f32; CLASSES]>()?.chunks_exact(plane);
-                planes.enumerate().for_each(|(z, plane)| sink(z, Plane::Logits(plane)));
+                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Logits(self.block.rows_of(p))));
             }
             Wanted::Classes => {
                 let planes = self.result.values::<u8>()?.chunks_exact(plane);
-                planes.enumerate().for_each(|(z, plane)| sink(z, Plane::Classes(plane)));
+                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Classes(self.block.rows_of(p))));
             }
         }
         Ok(())
@@ -104,25 +112,54 @@ impl CudaNetwork {
         })
     }
 
-    /// Launches the work on a block of normalised voxels and the copy of what is wanted, and waits for none of it.
+    /// A volume for classes on this GPU.
+    ///
+    /// # Errors
+    /// Where it has no memory for it.
+    pub fn keep(&self, shape: Shape) -> Result<DeviceVolume<u8>> {
+        DeviceVolume::new(&self.gpu, shape)
+    }
+
+    /// Launches the work on a block and the copy of what is wanted of it, and waits for none of it.
     ///
     /// # Errors
     /// Where the GPU has too little memory or refuses.
-    pub fn start(&self, block: ArrayView3<f32>, wanted: Wanted) -> Result<Pending> {
-        let (_, rows, columns) = block.dim();
-        let voxels = self.gpu.stage(block.as_standard_layout().as_slice().unwrap_or_default())?;
-        let logits = self.launch(Grid::send(&self.gpu, block.dim().into(), &voxels)?)?;
+    pub fn start(&self, grey: &Grey, block: &Block, wanted: Wanted, kept: Option<Kept>) -> Result<Pending> {
+        let staged = self.gpu.stage(grey.bytes())?;
+        let u1 = self.launch(&Voxels::send(&self.gpu, grey, &staged)?)?;
         let result = match wanted {
-            Wanted::Logits => logits.fetch::<f32>(&self.gpu)?,
-            Wanted::Classes => classes::classes(&self.gpu, &logits)?.fetch(&self.gpu)?,
+            Wanted::Logits => {
+                let logits = Grid::new(&self.gpu, block.shape, CLASSES, size_of::<f32>())?;
+                self.classify(&u1, block, Target::Logits(&logits), kept)?;
+                logits.fetch::<f32>(&self.gpu)?
+            }
+            Wanted::Classes => {
+                let classes = DeviceVolume::new(&self.gpu, block.shape)?;
+                self.classify(&u1, block, Target::Classes(&classes), kept)?;
+                classes.fetch(&self.gpu)?
+            }
         };
-        Ok(Pending { plane: rows * columns, wanted, result, _voxels: voxels })
+        Ok(Pending { block: *block, wanted, result, _voxels: staged })
     }
 
-    /// Launches all layers; the logits are there when the GPU has done them.
-    fn launch(&self, x: Grid) -> Result<Grid> {
-        let mut grid = self.grid(x.shape, FIRST_CHANNELS)?;
-        self.first.run(&x, None, &grid)?;
+    /// The last layer, of what the block answers for.
+    fn classify(&self, u1: &Grid, block: &Block, alone: Target, kept: Option<Kept>) -> Result<()> {
+        let whole = kept.map_or(Target::None, |kept| Target::Classes(kept.classes));
+        let keeps_lowest = kept.is_some_and(|kept| kept.keeps_lowest);
+        let part = Part {
+            first: block.margin(),
+            shape: block.shape,
+            alone,
+            whole: (whole, block.start),
+            keeps_lowest,
+        };
+        self.classes.run(u1, &part)
+    }
+
+    /// Launches all layers but the last one.
+    fn launch(&self, voxels: &Voxels) -> Result<Grid> {
+        let mut grid = self.grid(voxels.shape(), FIRST_CHANNELS)?;
+        self.first.run(voxels, &grid)?;
         let mut skips = Vec::new();
         for down in &self.down {
             let coarser = self.halve(down, &grid)?;
@@ -132,9 +169,7 @@ impl CudaNetwork {
             up.run(&grid, Some(&skip), &skip)?;
             grid = skip;
         }
-        let logits = Grid::new(&self.gpu, grid.shape, CLASSES, size_of::<f32>())?;
-        self.classes.run(&grid, None, &logits)?;
-        Ok(logits)
+        Ok(grid)
     }
 
     /// One halving stage with its residual block.

@@ -1,13 +1,12 @@
 //! The network at inference, on whichever device there is.
-use ndarray::ArrayView3;
-
 use super::cuda::{self, CudaNetwork};
 use super::inference::{self, Network};
 use crate::device::Device;
 use crate::error::Result;
+use crate::grey::Grey;
 use crate::memory;
 use crate::ops::class_conv::CLASSES;
-use crate::tiles;
+use crate::tiles::{self, Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -20,13 +19,13 @@ pub enum Wanted {
     Classes,
 }
 
-/// One plane of a block.
+/// One plane of what a block answers for.
 #[derive(Clone, Copy)]
 pub enum Plane<'a> {
     /// `[y][x][class]`
-    Logits(&'a [[f32; CLASSES]]),
+    Logits(Rows<'a, [f32; CLASSES]>),
     /// `[y][x]`
-    Classes(&'a [u8]),
+    Classes(Rows<'a, u8>),
 }
 
 /// A network that is ready to run on its device.
@@ -50,26 +49,26 @@ impl Engine {
         })
     }
 
-    /// The logits of a block of normalised voxels: `sink` gets them plane by plane, z upwards, as `[y][x][class]`.
+    /// The logits of a whole volume, `[z][y][x][class]`.
     ///
     /// # Errors
     /// Where a GPU has too little memory or fails.
-    pub fn logits(
-        &self,
-        block: ArrayView3<f32>,
-        sink: &mut dyn FnMut(usize, &[[f32; CLASSES]]),
-    ) -> Result<()> {
+    pub fn logits(&self, voxels: &Grey) -> Result<Vec<[f32; CLASSES]>> {
+        let mut logits = Vec::with_capacity(voxels.shape().iter().product());
         match self {
             Engine::Cpu(network) => {
-                network.logits(block, sink);
-                Ok(())
+                network.logits(voxels.normalised().view(), &mut |_, plane| logits.extend_from_slice(plane));
             }
-            Engine::Cuda(network) => network.start(block, Wanted::Logits)?.finish(&mut |z, plane| {
-                if let Plane::Logits(plane) = plane {
-                    sink(z, plane);
-                }
-            }),
+            Engine::Cuda(network) => {
+                let block = Block::whole(voxels.shape());
+                network.start(voxels, &block, Wanted::Logits, None)?.finish(&mut |_, plane| {
+                    if let Plane::Logits(rows) = plane {
+                        (0..block.shape[1]).for_each(|y| logits.extend_from_slice(rows.row(y)));
+                    }
+                })?;
+            }
         }
+        Ok(logits)
     }
 }
 
@@ -86,11 +85,14 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     })
 }
 
-/// Blocks whose network fits the device.
+/// Blocks whose network fits the device, on a GPU beside the classes of the whole volume.
 ///
 /// # Errors
 /// Those of [`memory()`].
 pub fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
-    let (bytes, bytes_per_voxel) = memory(device)?;
+    let (mut bytes, bytes_per_voxel) = memory(device)?;
+    if let Device::Cuda { .. } = device {
+        bytes = bytes.saturating_sub(shape.iter().map(|&extent| extent as u64).product());
+    }
     Ok(tiles::block_for_memory(shape, bytes, bytes_per_voxel))
 }

@@ -6,15 +6,17 @@ use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
-use super::blocks;
+use super::blocks::{self, Job};
 use super::engine::{Engine, Plane, Wanted};
 use super::inference::Network;
 use crate::device::Device;
-use crate::error::Result;
+use crate::device::cuda::volume::DeviceVolume;
+use crate::error::{Error, Result};
+use crate::grey::Grey;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
 use crate::scale::{self, Enlargement};
-use crate::tiles::Block;
+use crate::tiles::{Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -24,6 +26,8 @@ pub struct Prediction {
     pub classes: Array3<u8>,
     /// Probabilities of the three classes, `[class][z][y][x]`, where they were asked for.
     pub probabilities: Option<Array4<f32>>,
+    /// The classes on the GPU that found them, where they were to stay there and it has the memory.
+    pub on_gpu: Option<DeviceVolume<u8>>,
 }
 
 /// How to run the network over a volume.
@@ -31,6 +35,8 @@ pub struct Predictor {
     networks: Vec<Engine>,
     /// Whether probabilities are kept: 12 bytes a voxel.
     pub keep_probabilities: bool,
+    /// Whether the classes stay on the GPU as well.
+    pub keep_on_gpu: bool,
 }
 
 impl Predictor {
@@ -38,7 +44,7 @@ impl Predictor {
     /// says so, else membrane where any says so, else foreground; probabilities are their mean.
     pub fn new(weights: &Weights, transposes: bool) -> Self {
         let networks = in_orders(weights, transposes).map(|weights| Engine::Cpu(Network::new(&weights)));
-        Predictor { networks: networks.collect(), keep_probabilities: false }
+        Predictor { networks: networks.collect(), keep_probabilities: false, keep_on_gpu: false }
     }
 
     /// As [`new`](Self::new), on the device.
@@ -47,11 +53,11 @@ impl Predictor {
     /// Those of [`Engine::new`].
     pub fn on(device: &Device, weights: &Weights, transposes: bool) -> Result<Self> {
         let networks = in_orders(weights, transposes).map(|weights| Engine::new(device, &weights));
-        Ok(Predictor { networks: networks.collect::<Result<_>>()?, keep_probabilities: false })
+        let networks = networks.collect::<Result<_>>()?;
+        Ok(Predictor { networks, keep_probabilities: false, keep_on_gpu: false })
     }
 
-    /// Runs the network in blocks of `block` voxels. `read` gives the normalised voxels of a region (start,
-    /// extent); `progress` is told how many voxels are done, after each slab.
+    /// Runs the network in blocks of `block` voxels. `read` gives the voxels of a region (start, extent); `progress` is told how many voxels are done, after each slab.
     ///
     /// # Errors
     /// Those of `read`, and where a GPU has too little memory or fails.
@@ -59,19 +65,32 @@ impl Predictor {
         &self,
         shape: Shape,
         block: Shape,
-        read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
+        read: &mut dyn FnMut(Shape, Shape) -> Result<Grey>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
+        let kept = self.keeps_on_gpu(shape);
         let count = self.networks.len();
         let mut done = 0.0;
         let wanted = if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes };
-        blocks::run((&self.networks, wanted), shape, block, read, &mut |block, i, z, plane| {
+        let job = Job { networks: &self.networks, wanted, kept: kept.as_ref() };
+        blocks::run(job, shape, block, read, &mut |block, i, z, plane| {
             prediction.add_plane(block, z, plane, (i, count));
             done += share(block, count);
             progress(done as usize);
         })?;
-        Ok(prediction)
+        Ok(Prediction { on_gpu: kept, ..prediction })
+    }
+
+    /// Where the classes of the whole volume stay on the GPU.
+    fn keeps_on_gpu(&self, shape: Shape) -> Option<DeviceVolume<u8>> {
+        match &self.networks[..] {
+            [Engine::Cuda(network), ..] if self.keep_on_gpu => {
+                let none = |error: &Error| tracing::debug!("classes do not stay on the GPU: {error}");
+                network.keep(shape).inspect_err(none).ok()
+            }
+            _ => None,
+        }
     }
 
     /// As [`predict`](Self::predict) for a volume of `shape` that the network sees reduced by `factors` (z, y, x):
@@ -84,7 +103,7 @@ impl Predictor {
         shape: Shape,
         factors: Shape,
         block: Shape,
-        read: &mut dyn FnMut(Shape, Shape) -> Result<Array3<f32>>,
+        read: &mut dyn FnMut(Shape, Shape) -> Result<Grey>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
@@ -93,17 +112,17 @@ impl Predictor {
         let mut logits = Array3::from_elem(scale::reduced_shape(shape, factors), [0.0; CLASSES]);
         let mut done = 0.0;
         for i in 0..count {
-            let network = (&self.networks[i..=i], Wanted::Logits);
-            blocks::run(network, logits.dim().into(), block, read, &mut |block, _, z, plane| {
-                if let Plane::Logits(plane) = plane {
-                    keep_plane(&mut logits, block, z, plane);
+            let job = Job { networks: &self.networks[i..=i], wanted: Wanted::Logits, kept: None };
+            blocks::run(job, logits.dim().into(), block, read, &mut |block, _, z, plane| {
+                if let Plane::Logits(rows) = plane {
+                    keep_plane(&mut logits, block, z, rows);
                 }
                 done += share(block, count);
                 progress(done as usize);
             })?;
             for z in 0..shape[0] {
                 let plane = enlargement.plane(&logits, z);
-                prediction.add_plane(&whole, z, Plane::Logits(&plane), (i, count));
+                prediction.add_plane(&whole, z, Plane::Logits(whole.rows_of(&plane)), (i, count));
             }
         }
         Ok(prediction)
@@ -116,19 +135,18 @@ fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weight
     orders.iter().map(|order| transposed(weights, *order))
 }
 
-/// Voxels of the block for each plane that it reads, where `count` networks run.
+/// Voxels of the block for each plane that it answers for, where `count` networks run.
 fn share(block: &Block, count: usize) -> f64 {
-    block.shape.iter().product::<usize>() as f64 / (count * block.read_shape[0]) as f64
+    block.shape.iter().product::<usize>() as f64 / (count * block.shape[0]) as f64
 }
 
-/// Takes over what the block answers for of one plane.
-fn keep_plane(logits: &mut Array3<[f32; CLASSES]>, block: &Block, z: usize, plane: &[[f32; CLASSES]]) {
-    let Some(at) = block.answers_for(z) else { return };
+/// Takes over what the block answers for of plane `at`.
+fn keep_plane(logits: &mut Array3<[f32; CLASSES]>, block: &Block, at: usize, rows: Rows<[f32; CLASSES]>) {
     let [_, sy, sx] = block.start;
     let [_, ny, nx] = block.shape;
     let mut part = logits.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
     for (y, mut target) in part.outer_iter_mut().enumerate() {
-        target.iter_mut().zip(block.row(y, plane)).for_each(|(target, logits)| *target = *logits);
+        target.iter_mut().zip(rows.row(y)).for_each(|(target, logits)| *target = *logits);
     }
 }
 
@@ -138,19 +156,18 @@ impl Prediction {
         Prediction {
             classes: Array3::zeros(shape),
             probabilities: keep_probabilities.then(|| Array4::zeros([CLASSES, z, y, x])),
+            on_gpu: None,
         }
     }
 
-    /// Takes over what the block answers for of one plane (z within what it read) from network `i` of `count`;
-    /// probabilities come of logits alone.
-    fn add_plane(&mut self, block: &Block, z: usize, plane: Plane, (i, count): (usize, usize)) {
-        let Some(at) = block.answers_for(z) else { return };
+    /// Takes over what the block answers for of plane `at` from network `i` of `count`; probabilities come of logits alone.
+    fn add_plane(&mut self, block: &Block, at: usize, plane: Plane, (i, count): (usize, usize)) {
         match plane {
-            Plane::Classes(plane) => self.add_classes(block, at, i, |y| block.row(y, plane).iter().copied()),
-            Plane::Logits(plane) => {
+            Plane::Classes(rows) => self.add_classes(block, at, i, |y| rows.row(y).iter().copied()),
+            Plane::Logits(rows) => {
                 let class = |logits: &[f32; CLASSES]| softmax::class(*logits);
-                self.add_classes(block, at, i, |y| block.row(y, plane).iter().map(class));
-                self.add_probabilities(block, at, plane, count);
+                self.add_classes(block, at, i, |y| rows.row(y).iter().map(class));
+                self.add_probabilities(block, at, rows, count);
             }
         }
     }
@@ -173,13 +190,13 @@ impl Prediction {
         });
     }
 
-    fn add_probabilities(&mut self, block: &Block, at: usize, plane: &[[f32; CLASSES]], count: usize) {
+    fn add_probabilities(&mut self, block: &Block, at: usize, rows: Rows<[f32; CLASSES]>, count: usize) {
         let Some(probabilities) = &mut self.probabilities else { return };
         let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
         let mut part = probabilities.slice_mut(s![.., at, sy..sy + ny, sx..sx + nx]);
-        let rows: Vec<_> = part.axis_iter_mut(ndarray::Axis(1)).enumerate().collect();
-        rows.into_par_iter().for_each(|(y, mut part)| {
-            for (x, logits) in block.row(y, plane).iter().enumerate() {
+        let targets: Vec<_> = part.axis_iter_mut(ndarray::Axis(1)).enumerate().collect();
+        targets.into_par_iter().for_each(|(y, mut part)| {
+            for (x, logits) in rows.row(y).iter().enumerate() {
                 for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
                     part[[c, x]] += p / count as f32;
                 }

@@ -4,15 +4,20 @@
 //! over the input channels.
 use std::sync::Arc;
 
+use cudarc::driver::DeviceRepr;
+
 use super::activations::Activations;
 use super::blocks::coordinates;
 use super::correlation::{Correlation, weight_gradient};
 use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
+use crate::device::cuda::Gpu;
+use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, extents};
 use crate::device::cuda::packing::Window;
-use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
+use crate::volume::Shape;
 
 /// Channels that go in.
 pub const CIN: usize = 32;
@@ -74,13 +79,8 @@ impl ClassConv {
 /// The convolution on a GPU: `weight` `[3][32][3][3][3]`, `bias` `[3]`.
 ///
 /// # Errors
-/// Those of [`cuda::Convolution::new`].
-pub fn on_gpu(
-    gpu: &Arc<Gpu>,
-    precision: Precision,
-    weight: &[f32],
-    bias: &[f32],
-) -> Result<cuda::Convolution> {
+/// Those of [`Convolution::new`].
+pub fn on_gpu(gpu: &Arc<Gpu>, precision: Precision, weight: &[f32], bias: &[f32]) -> Result<OnGpu> {
     let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
     let fragments = || window.pack(precision, |k, i, class| weight[index(class, i, k)]);
     let (kernel, tile, threads, packed) = match precision {
@@ -93,8 +93,107 @@ pub fn on_gpu(
         Precision::F16 => ("class_conv_f16", [4, 8, 8], 256, fragments()),
         Precision::Bf16 => ("class_conv_bf16", [4, 8, 8], 256, fragments()),
     };
-    let plan = cuda::Plan { file: "class_conv", kernel, tile, threads, doubles: false };
-    cuda::Convolution::new(gpu, plan, &packed, None, bias)
+    let plan = Plan { file: "class_conv", kernel, tile, threads, doubles: false };
+    Convolution::new(gpu, plan, &packed, None, bias).map(OnGpu)
+}
+
+/// [`ClassConv`] on a GPU.
+#[derive(Clone)]
+pub struct OnGpu(Convolution);
+
+/// The part of a block that is computed, and where it goes.
+pub struct Part<'a> {
+    /// Its first voxel in the block.
+    pub first: Shape,
+    /// Its extent.
+    pub shape: Shape,
+    /// The part by itself.
+    pub alone: Target<'a>,
+    /// The whole volume, and the part's first voxel in it.
+    pub whole: (Target<'a>, Shape),
+    /// Whether a lower class that the whole volume has already stays there.
+    pub keeps_lowest: bool,
+}
+
+impl<'a> Part<'a> {
+    /// All of a block.
+    pub fn all(shape: Shape, alone: Target<'a>) -> Self {
+        let whole = (Target::None, [0; 3]);
+        Part { first: [0; 3], shape, alone, whole, keeps_lowest: false }
+    }
+}
+
+/// What is wanted of a part.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// Nothing.
+    None,
+    /// Three channels of `f32`.
+    Logits(&'a Grid),
+    /// The most probable class, as [`softmax::class`](super::softmax::class).
+    Classes(&'a DeviceVolume<u8>),
+}
+
+/// `Place` of kernels/class_conv.cu.
+#[repr(C)]
+struct Place {
+    logits: u64,
+    classes: u64,
+    shape: [i32; 3],
+    first: [i32; 3],
+    keeps_lowest: i64,
+}
+
+/// `ClassConvolution` of kernels/class_conv.cu.
+#[repr(C)]
+pub(crate) struct ClassArguments {
+    convolution: Arguments,
+    first: [i32; 3],
+    shape: [i32; 3],
+    places: [Place; 2],
+}
+
+// SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
+unsafe impl DeviceRepr for ClassArguments {}
+
+impl OnGpu {
+    /// Computes what `part` wants of `input`.
+    ///
+    /// # Errors
+    /// Where the driver refuses the launch.
+    pub fn run(&self, input: &Grid, part: &Part) -> Result<()> {
+        let (whole, first) = part.whole;
+        let whole = Place { keeps_lowest: i64::from(part.keeps_lowest), ..Place::of(whole, first) };
+        let arguments = ClassArguments {
+            convolution: self.0.arguments(input.address(), input.shape, input.shape),
+            first: extents(part.first),
+            shape: extents(part.shape),
+            places: [Place::of(part.alone, [0; 3]), whole],
+        };
+        // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.
+        unsafe { self.0.launch(input.shape, part.shape, &arguments) }
+    }
+}
+
+impl ClassArguments {
+    /// All logits of a convolution, to its output.
+    pub(crate) fn all(convolution: Arguments) -> Self {
+        let shape = convolution.output_shape;
+        let none = || Place::of(Target::None, [0; 3]);
+        let places = [Place { logits: convolution.output, shape, ..none() }, none()];
+        ClassArguments { convolution, first: [0; 3], shape, places }
+    }
+}
+
+impl Place {
+    fn of(target: Target, first: Shape) -> Self {
+        let (logits, classes, shape) = match target {
+            Target::None => (0, 0, [0; 3]),
+            Target::Logits(grid) => (grid.address(), 0, grid.shape),
+            Target::Classes(volume) => (0, volume.address(), volume.shape),
+        };
+        Place { logits, classes, shape: extents(shape), first: extents(first), keeps_lowest: 0 }
+    }
 }
 
 /// Gradient to the input from `dy`, three channels.

@@ -8,6 +8,7 @@
 //! convolutions follow from that of the folded kernel by the chain rule.
 use std::sync::Arc;
 
+use cudarc::driver::DeviceRepr;
 use ndarray::ArrayView3;
 
 use super::activations::Activations;
@@ -15,9 +16,14 @@ use super::batch_norm::Affine;
 use super::blocks::linear;
 use super::correlation::{Correlation, weight_gradient};
 use crate::device::Precision;
+use crate::device::cuda::Gpu;
+use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, with_bias};
 use crate::device::cuda::packing::Window;
-use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::device::cuda::pinned::HostBuffer;
 use crate::error::Result;
+use crate::grey::Grey;
+use crate::intensity::Scaling;
+use crate::volume::Shape;
 
 /// Channels between the two convolutions.
 pub const MIDDLE: usize = 16;
@@ -51,6 +57,66 @@ pub struct Gradients {
     pub weight2: Vec<f32>,
 }
 
+/// Grey values on a GPU.
+pub struct Voxels {
+    grid: Grid,
+    /// Bytes of a value.
+    size: usize,
+    scaling: Scaling,
+}
+
+impl Voxels {
+    /// Those of `grey`, which are staged, for all that is launched from now on.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for them, or the driver refuses the copy.
+    pub fn send(gpu: &Arc<Gpu>, grey: &Grey, staged: &HostBuffer) -> Result<Self> {
+        let grid = Grid::send(gpu, grey.shape(), staged)?;
+        Ok(Voxels { grid, size: grey.size(), scaling: grey.scaling })
+    }
+
+    /// Extent, z, y, x.
+    pub fn shape(&self) -> Shape {
+        self.grid.shape
+    }
+}
+
+/// [`FirstConv`] on a GPU.
+#[derive(Clone)]
+pub struct OnGpu(Convolution);
+
+/// `FirstConvolution` of kernels/first_conv.cu.
+#[repr(C)]
+struct FirstArguments {
+    convolution: Arguments,
+    voxels: u64,
+    size: i64,
+    offset: f32,
+    scale: f32,
+}
+
+// SAFETY: numbers alone, without padding, in the layout of the kernels' parameter.
+unsafe impl DeviceRepr for FirstArguments {}
+
+impl OnGpu {
+    /// Computes all of `output`.
+    ///
+    /// # Errors
+    /// Where the driver refuses the launch.
+    pub fn run(&self, voxels: &Voxels, output: &Grid) -> Result<()> {
+        let convolution = self.0.arguments(0, voxels.shape(), output.shape);
+        let arguments = FirstArguments {
+            convolution: Arguments { output: output.address(), ..convolution },
+            voxels: voxels.grid.address(),
+            size: voxels.size as i64,
+            offset: voxels.scaling.offset,
+            scale: voxels.scaling.scale,
+        };
+        // SAFETY: the arguments are the kernel's, and both volumes have the extents that are stated.
+        unsafe { self.0.launch(voxels.shape(), output.shape, &arguments) }
+    }
+}
+
 /// Voxels with their constant channel, as [`FirstConv::forward`] takes them.
 pub fn input(batch: &[ArrayView3<f32>]) -> Activations {
     let shape = batch.first().map_or([0; 3], |volume| volume.dim().into());
@@ -73,12 +139,12 @@ impl FirstConv<'_> {
         Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, k)| self.folded(o, i, linear(k, [3; 3])))
     }
 
-    /// `relu(norm(conv2(conv1(x))))` on a GPU; the input has one channel, the constant one being made there.
+    /// `relu(norm(conv2(conv1(x))))` on a GPU; voxels are normalised there, and the constant channel is made there.
     ///
     /// # Errors
-    /// Those of [`cuda::Convolution::new`].
-    pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<cuda::Convolution> {
-        let plan = cuda::Plan {
+    /// Those of [`Convolution::new`].
+    pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<OnGpu> {
+        let plan = Plan {
             file: "first_conv",
             kernel: match precision {
                 Precision::F32 => "first_conv_f32",
@@ -92,7 +158,7 @@ impl FirstConv<'_> {
         // The sums are f32 whatever the precision, and so are the weights.
         let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
         let packed = window.pack(Precision::F32, |k, i, o| self.folded(o, i, linear(k, [3; 3])));
-        cuda::Convolution::new(gpu, plan, &packed, None, &cuda::with_bias(norm, self.bias2))
+        Convolution::new(gpu, plan, &packed, None, &with_bias(norm, self.bias2)).map(OnGpu)
     }
 
     /// Channel `i` to channel `o` at position `k`, in f64, so that folding costs no accuracy.

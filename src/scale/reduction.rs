@@ -6,6 +6,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayView3, ArrayViewMut2, Axis};
 
 use super::reduced_shape;
+use crate::grey::Stored;
 use crate::volume::{Shape, Volume};
 
 /// A volume, reduced by whole factors.
@@ -39,6 +40,17 @@ impl<'a> Reduced<'a> {
             self.plane(first, [1, shape[1], shape[2]], plane);
         });
         means
+    }
+
+    /// As [`read_f32`](Self::read_f32), but where a box is one voxel, the voxels as they are stored.
+    ///
+    /// # Panics
+    /// Where the block is not inside the reduced volume.
+    pub fn read(&self, start: Shape, shape: Shape) -> Stored {
+        match self.factors {
+            [1, 1, 1] => self.volume.read_stored(start, shape),
+            _ => Stored::F32(self.read_f32(start, shape)),
+        }
     }
 
     /// One plane of boxes.

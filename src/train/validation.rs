@@ -1,7 +1,7 @@
 //! Held-out volumes: segmented with the network as it is, scored voxel by voxel and cell by cell.
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayView3, Zip, s};
+use ndarray::{ArrayView3, Zip, s};
 
 use super::config::Config;
 use super::log::Scored;
@@ -9,6 +9,7 @@ use super::volumes::{Preparation, Volume, read_all};
 use crate::cells::{self, FOREGROUND, MEMBRANE};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::grey::Grey;
 use crate::metrics::{self, Scores};
 use crate::network::engine;
 use crate::network::prediction::Predictor;
@@ -68,8 +69,8 @@ impl Validator {
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
         let block = engine::default_block(&self.device, shape)?;
-        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Array3<f32>> {
-            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned())
+        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Grey> {
+            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
         };
         let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();

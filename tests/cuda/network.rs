@@ -6,9 +6,11 @@ use tascan::device::cuda::Gpu;
 use tascan::device::cuda::convolution::Grid;
 use tascan::device::{Device, Precision};
 use tascan::error::{Error, Result};
+use tascan::grey::{Grey, Stored};
+use tascan::intensity::Scaling;
 use tascan::network::engine::Engine;
 use tascan::network::prediction::{Prediction, Predictor};
-use tascan::ops::class_conv;
+use tascan::ops::class_conv::{self, Part, Target};
 use tascan::ops::softmax::softmax;
 
 use super::driver::{emulated, emulated_with};
@@ -24,10 +26,7 @@ fn noise(shape: [usize; 3]) -> Array3<f32> {
 }
 
 fn probabilities(engine: &Engine, volume: &Array3<f32>) -> Vec<f32> {
-    let mut found = Vec::new();
-    let mut sink = |_, plane: &[[f32; 3]]| found.extend(plane.iter().flat_map(|logits| softmax(*logits)));
-    engine.logits(volume.view(), &mut sink).unwrap();
-    found
+    engine.logits(&volume.clone().into()).unwrap().into_iter().flat_map(softmax).collect()
 }
 
 fn on(gpu: &Arc<Gpu>, precision: Precision) -> Device {
@@ -66,7 +65,7 @@ fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Pr
 fn predict_all(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Result<Prediction> {
     let mut read = |start: [usize; 3], shape: [usize; 3]| {
         let [z, y, x] = start;
-        Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned())
+        Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned().into())
     };
     predictor.predict(volume.dim().into(), block, &mut read, &mut |_| ())
 }
@@ -91,7 +90,7 @@ fn allocations(predictor: &Predictor, gpu: &Gpu, volume: &Array3<f32>) -> (Predi
     let mut counts = Vec::new();
     let mut read = |[z, y, x]: [usize; 3], [depth, rows, columns]: [usize; 3]| {
         counts.push(gpu.allocations());
-        Ok(volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned())
+        Ok(volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
     };
     let prediction = predictor.predict(volume.dim().into(), [8, 8, 16], &mut read, &mut |_| ()).unwrap();
     counts.push(gpu.allocations());
@@ -130,12 +129,46 @@ fn blocks_that_exceed_the_memory_are_halved() {
         let whole = predict(&predictor, &volume, [1000; 3]);
         // The whole volume takes 340 kB.
         let _others = gpu.buffer(gpu.free_memory().unwrap() as usize - 250_000).unwrap();
-        let error = engine.logits(volume.view(), &mut |_, _| ()).unwrap_err();
+        let error = engine.logits(&volume.clone().into()).unwrap_err();
         assert!(matches!(error, Error::DeviceMemory(_)), "{error}");
         assert!(predict(&predictor, &volume, [1000; 3]).classes == whole.classes);
         let _rest = gpu.buffer(gpu.free_memory().unwrap() as usize - 50_000).unwrap();
         let error = predict_all(&predictor, &volume, [1000; 3]).err().unwrap().to_string();
         assert!(error.contains("the least block is too large") && error.contains("out of memory"), "{error}");
+    });
+}
+
+#[test]
+fn classes_stay_on_the_gpu() {
+    emulated("cuda::network::classes_stay_on_the_gpu", |gpu| {
+        let device = on(gpu, Precision::F16);
+        let volume = noise([3, 5, 99]);
+        for (transposes, keep_probabilities) in [(false, false), (false, true), (true, false)] {
+            let weights = recipe::cellsegnet_weights(3);
+            let mut predictor = Predictor::on(&device, &weights, transposes).unwrap();
+            predictor.keep_probabilities = keep_probabilities;
+            assert!(predict(&predictor, &volume, [8, 8, 48]).on_gpu.is_none());
+            predictor.keep_on_gpu = true;
+            let found = predict(&predictor, &volume, [8, 8, 48]);
+            assert!((0..3).all(|class| found.classes.iter().any(|found| *found == class)));
+            assert_eq!(found.on_gpu.unwrap().download(gpu).unwrap(), found.classes);
+        }
+    });
+}
+
+#[test]
+fn stored_numbers_are_normalised_as_on_the_cpu() {
+    emulated("cuda::network::stored_numbers_are_normalised_as_on_the_cpu", |gpu| {
+        let weights = recipe::cellsegnet_weights(3);
+        let engine = Engine::new(&on(gpu, Precision::F32), &weights).unwrap();
+        let scaling = Scaling { offset: 301.7, scale: 1.0 / 12345.6 };
+        let numbers = noise([2, 3, 41]).mapv(|x| x.abs() * 250.0);
+        let wide = numbers.mapv(|x| (x * 256.0) as u16);
+        for stored in [Stored::U8(numbers.mapv(|x| x as u8)), Stored::U16(wide), Stored::F32(numbers)] {
+            let grey = Grey::new(stored, scaling);
+            let normalised = grey.clone().into_normalised().into();
+            assert_eq!(engine.logits(&grey).unwrap(), engine.logits(&normalised).unwrap());
+        }
     });
 }
 
@@ -149,7 +182,7 @@ fn nothing_comes_of_nothing() {
             let empty = || Grid::new(gpu, shape, 1, 4).unwrap();
             assert!(empty().download::<f32>(gpu).unwrap().is_empty());
             let conv = class_conv::on_gpu(gpu, Precision::F32, &[0.0; 3 * 32 * 27], &[0.0; 3]).unwrap();
-            conv.run(&empty(), None, &empty()).unwrap();
+            conv.run(&empty(), &Part::all(shape, Target::Logits(&empty()))).unwrap();
         }
     });
 }

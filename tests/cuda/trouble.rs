@@ -39,8 +39,8 @@ fn a_kernel_that_fails_on_the_way_is_named() {
     if !are_kernels_built() {
         return;
     }
-    // A block has 12 launches.
-    for (launch, kernel) in [("1", "kernel first_conv_f16"), ("15", "kernel conv3d_residual_f16")] {
+    // A block has 11 launches.
+    for (launch, kernel) in [("1", "kernel first_conv_f16"), ("14", "kernel conv3d_residual_f16")] {
         let words = [kernel, " blocks of 256 threads on cuda:0", "CUDA_ERROR_LAUNCH_FAILED", "--device cpu"];
         fails("--device cuda --block 80", &[("CUDA_EMULATOR_FAIL_LAUNCH", launch)], &words);
     }

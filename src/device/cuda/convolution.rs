@@ -78,15 +78,15 @@ impl Grid {
 /// `Convolution` of kernels/common/grid.cuh.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Arguments {
-    pub(super) input: u64,
-    pub(super) weights: u64,
-    pub(super) prologue: u64,
-    pub(super) epilogue: u64,
-    pub(super) skip: u64,
-    pub(super) output: u64,
-    pub(super) input_shape: [i32; 3],
-    pub(super) output_shape: [i32; 3],
+pub(crate) struct Arguments {
+    pub(crate) input: u64,
+    pub(crate) weights: u64,
+    pub(crate) prologue: u64,
+    pub(crate) epilogue: u64,
+    pub(crate) skip: u64,
+    pub(crate) output: u64,
+    pub(crate) input_shape: [i32; 3],
+    pub(crate) output_shape: [i32; 3],
 }
 
 // SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
@@ -157,21 +157,51 @@ impl Convolution {
     /// # Errors
     /// Where the driver refuses the launch.
     pub fn run(&self, input: &Grid, skip: Option<&Grid>, output: &Grid) -> Result<()> {
-        let extents = |grid: &Grid| grid.shape.map(|extent| extent as i32);
         let arguments = Arguments {
-            input: input.buffer.address(),
+            skip: skip.map_or(0, Grid::address),
+            output: output.address(),
+            ..self.arguments(input.address(), input.shape, output.shape)
+        };
+        // SAFETY: the arguments are those of all convolutions, and the grids have the extents that they state.
+        unsafe { self.launch(input.shape, output.shape, &arguments) }
+    }
+
+    /// Those of an output and a skip connection that are nowhere.
+    pub(crate) fn arguments(&self, input: u64, input_shape: Shape, output_shape: Shape) -> Arguments {
+        Arguments {
+            input,
             weights: self.weights.address(),
             prologue: self.prologue.as_ref().map_or(0, |buffer| buffer.address()),
             epilogue: self.epilogue.address(),
-            skip: skip.map_or(0, |grid| grid.buffer.address()),
-            output: output.buffer.address(),
-            input_shape: extents(input),
-            output_shape: extents(output),
-        };
-        let launch = self.plan.launch(input.shape, output.shape, 1);
-        // SAFETY: the arguments are those of all convolutions, and the grids have the extents that they state.
-        unsafe { self.gpu.launch(&self.kernel, launch, &arguments) }
+            skip: 0,
+            output: 0,
+            input_shape: extents(input_shape),
+            output_shape: extents(output_shape),
+        }
     }
+
+    /// Launches the kernel for all tiles of `output`.
+    ///
+    /// # Errors
+    /// Where the driver refuses the launch.
+    ///
+    /// # Safety
+    /// `arguments` are those of the kernel, and all memory that they name is there.
+    pub(crate) unsafe fn launch<A: DeviceRepr>(
+        &self,
+        input: Shape,
+        output: Shape,
+        arguments: &A,
+    ) -> Result<()> {
+        let launch = self.plan.launch(input, output, 1);
+        // SAFETY: the caller's promise.
+        unsafe { self.gpu.launch(&self.kernel, launch, arguments) }
+    }
+}
+
+/// As the kernels count them.
+pub(crate) fn extents(shape: Shape) -> [i32; 3] {
+    shape.map(|extent| extent as i32)
 }
 
 /// Scales, then shifts.

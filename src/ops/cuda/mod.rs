@@ -1,7 +1,6 @@
 //! The operations on whole volumes behind the network, on a GPU: volumes that stay there, and the values of their
 //! namesakes in [`crate::ops`] to the bit. The kernels are those of `kernels/NAME.cu`.
 pub mod basins;
-pub mod classes;
 pub mod contacts;
 pub mod distance;
 pub mod erosion;

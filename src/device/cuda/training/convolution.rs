@@ -5,7 +5,7 @@ use super::places::Order;
 use super::{Batch, Parameters};
 use crate::device::cuda::convolution::{Arguments, Plan};
 use crate::error::Result;
-use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES};
+use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES, ClassArguments};
 use crate::ops::first_conv::COUT as FIRST_CHANNELS;
 
 /// Channels of the coarser grids.
@@ -113,7 +113,14 @@ pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result
     let plan =
         Plan { file: "class_conv", kernel: "class_conv_f32", tile: [4, 8, 16], threads: 128, doubles: false };
     let output = Batch::new(&u1.gpu, u1.n, u1.shape, CLASSES)?;
-    run(plan, packing.weights("conv6", Order::Forward), bias(parameters, "conv6"), u1, None, output)
+    let weights = [packing.weights("conv6", Order::Forward), bias(parameters, "conv6")];
+    let launch = plan.launch(u1.shape, output.shape, 1);
+    for volume in 0..u1.n {
+        let arguments = ClassArguments::all(arguments(weights, u1, &output, volume));
+        // SAFETY: the arguments are the kernel's, and the batches have the extents that they state.
+        unsafe { u1.gpu.launch_named([plan.file, plan.kernel], launch, &arguments) }?;
+    }
+    Ok(output)
 }
 
 /// The gradient to the input of the last convolution.
@@ -143,18 +150,24 @@ fn run(
     let together = if plan.file == WINDOW.file { input.n } else { 1 };
     let launch = plan.launch(input.shape, output.shape, together);
     for volume in (0..input.n).step_by(together.max(1)) {
-        let arguments = Arguments {
-            input: input.volume(volume),
-            weights,
-            prologue: 0,
-            epilogue: bias,
-            skip: skip.map_or(0, |skip| skip.volume(volume)),
-            output: output.volume(volume),
-            input_shape: input.extents(),
-            output_shape: output.extents(),
-        };
+        let skip = skip.map_or(0, |skip| skip.volume(volume));
+        let arguments = Arguments { skip, ..arguments([weights, bias], input, &output, volume) };
         // SAFETY: the arguments are those of all convolutions, and the batches have the extents that they state.
         unsafe { input.gpu.launch_named([plan.file, plan.kernel], launch, &arguments) }?;
     }
     Ok(output)
+}
+
+/// Those for the volumes from number `volume` on.
+fn arguments([weights, epilogue]: [u64; 2], input: &Batch, output: &Batch, volume: usize) -> Arguments {
+    Arguments {
+        input: input.volume(volume),
+        weights,
+        prologue: 0,
+        epilogue,
+        skip: 0,
+        output: output.volume(volume),
+        input_shape: input.extents(),
+        output_shape: output.extents(),
+    }
 }
