@@ -373,9 +373,7 @@ impl<'a> Layers<'a> {
         let volume = Array3::from_shape_vec(self.shape(0), noise(5, self.edge.pow(3), 1.0));
         let volume = volume.expect("as many as the shape has");
         let cpu = Engine::new(&Device::Cpu, &weights)?;
-        let cuda = |gpu: &Arc<Gpu>| {
-            Engine::new(&Device::Cuda { gpu: gpu.clone(), precision: self.precision }, &weights)
-        };
+        let cuda = |gpu: &Arc<Gpu>| Engine::new(&Device::cuda(gpu.clone(), self.precision), &weights);
         let on_gpu = self.gpu.map(cuda).transpose()?;
         let logits = |engine: &Engine| {
             let mut found = Vec::with_capacity(volume.len());
