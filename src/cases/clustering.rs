@@ -202,7 +202,7 @@ impl Tissue<'_> {
     fn second_stage(&self, visit: Visit) -> Result<()> {
         let options = &Options::default();
         let on_gpu = self.gpu.map(|gpu| {
-            let device = Device::Cuda { gpu: gpu.clone(), precision: Precision::F32 };
+            let device = Device::cuda(gpu.clone(), Precision::F32);
             move || Ok(label_cells_on(&device, self.classes.view(), None, options)?.labels)
         });
         visit(&Case::new(

@@ -70,9 +70,7 @@ fn network(layers: &Layers, visit: Visit) -> Result<()> {
     let volume = volume.expect("as many as the shape has");
     let grey = Grey::from(volume.clone());
     let cpu = Engine::new(&Device::Cpu, &weights)?;
-    let cuda = |gpu: &Arc<Gpu>| {
-        Engine::new(&Device::Cuda { gpu: gpu.clone(), precision: layers.precision }, &weights)
-    };
+    let cuda = |gpu: &Arc<Gpu>| Engine::new(&Device::cuda(gpu.clone(), layers.precision), &weights);
     let on_gpu = layers.gpu.map(cuda).transpose()?;
     let about = About {
         operation: "network",

@@ -52,7 +52,7 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
     };
     let losses = &losses;
     let on_gpu = gpu.map(|gpu| {
-        let device = Device::Cuda { gpu: gpu.clone(), precision: Precision::F32 };
+        let device = Device::cuda(gpu.clone(), Precision::F32);
         move || losses(&device)
     });
     let compare = |expected: &Result<Vec<f64>>, found: &Vec<f64>| {

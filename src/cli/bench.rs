@@ -35,7 +35,7 @@ const MOST: usize = 50;
 const ENOUGH: f64 = 1.0;
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let device = args.device.open(Precision::default())?;
+    let device = args.device.open_one(Precision::default())?;
     let bench = Bench::new(&device)?;
     println!("{device}; roof: {}", bench.roof);
     println!(

@@ -93,7 +93,7 @@ fn find(volume: &Volume, args: &Args, options: &Options) -> Result<Cells> {
         true => boundary::classes(volume, args.boundary_threshold)?,
         false => volume.to_classes()?,
     };
-    let device = args.device.open(Precision::default())?;
+    let device = args.device.open_one(Precision::default())?;
     let mut cells = label_cells_on(&device, classes.view(), volume.spacing(), options)?;
     if args.boundary {
         boundary::drop_background(&mut cells, args.background_factor);

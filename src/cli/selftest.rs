@@ -1,5 +1,6 @@
 //! `tascan selftest`: every operation of a GPU against the CPU.
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cases::{self, About, Case};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 /// a deviation exceeds its bound.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The GPU: auto (the first that can be used), cuda or cuda:NUMBER.
+    /// The GPU: auto (the first that can be used), cuda, cuda:NUMBER, or cuda:all for each in its turn.
     #[arg(long, default_value_t)]
     device: Choice,
     /// Edge of the volume that the network and the clustering get, in voxels.
@@ -23,24 +24,33 @@ pub struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let Device::Cuda { gpu, .. } = args.device.open(Precision::default())? else {
-        return Err(Error::invalid(
-            "there is no GPU to test (tascan -v says why); the CPU is what a GPU is compared with",
-        ));
-    };
+    let mut right = true;
+    for device in args.device.open(Precision::default())?.each() {
+        let Device::Cuda { gpu, .. } = device else {
+            return Err(Error::invalid(
+                "there is no GPU to test (tascan -v says why); the CPU is what a GPU is compared with",
+            ));
+        };
+        right &= test(&gpu, args.edge.into())?;
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the table of one GPU; whether all of it is right.
+fn test(gpu: &Arc<Gpu>, edge: usize) -> Result<bool> {
     println!("{gpu:?}");
     println!(
         "{:<18} {:<22} {:<5} | deviation (bound)     |     GPU ms |     CPU ms |",
         "op", "shape", "dtype"
     );
     let (mut rows, mut failed) = (0, 0);
-    cases::visit_all(Some(&gpu), args.edge.into(), &mut |case| {
+    cases::visit_all(Some(gpu), edge, &mut |case| {
         rows += 1;
-        failed += usize::from(!row(&gpu, case)?);
+        failed += usize::from(!row(gpu, case)?);
         Ok(())
     })?;
     println!("{} of {rows} operations agree with the CPU", rows - failed);
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(failed == 0)
 }
 
 /// Prints one row; whether the GPU is right.

@@ -36,7 +36,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     config.output = args.output.unwrap_or(config.output);
     config.steps = args.steps.unwrap_or(config.steps);
     let start = if args.resume { Start::Resume(args.init) } else { Start::Fresh(args.init) };
-    let device = args.device.open(Precision::F32)?;
+    let device = args.device.open_one(Precision::F32)?;
     let model = train(&config, &start, &device)?;
     println!("{}", model.display());
     Ok(ExitCode::SUCCESS)

@@ -12,13 +12,32 @@ pub enum Device {
     /// All cores of the CPU, in f32.
     #[default]
     Cpu,
-    /// A GPU.
+    /// A GPU, or several among which the blocks of a volume are spread.
     Cuda {
-        /// Which one.
+        /// The first one, which does alone what is not done in blocks.
         gpu: Arc<cuda::Gpu>,
-        /// How it computes.
+        /// The further ones.
+        others: Vec<Arc<cuda::Gpu>>,
+        /// How they compute.
         precision: Precision,
     },
+}
+
+impl Device {
+    /// One GPU.
+    pub fn cuda(gpu: Arc<cuda::Gpu>, precision: Precision) -> Self {
+        Device::Cuda { gpu, others: Vec::new(), precision }
+    }
+
+    /// The devices that it is made of: the CPU, or one GPU each.
+    pub fn each(&self) -> Vec<Device> {
+        match self {
+            Device::Cpu => vec![Device::Cpu],
+            Device::Cuda { gpu, others, precision } => {
+                std::iter::once(gpu).chain(others).map(|gpu| Device::cuda(gpu.clone(), *precision)).collect()
+            }
+        }
+    }
 }
 
 /// How a GPU keeps weights and activations; sums are f32 in any case.
@@ -65,7 +84,11 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Device::Cpu => f.write_str("cpu"),
-            Device::Cuda { gpu, precision } => write!(f, "{gpu} in {precision}"),
+            Device::Cuda { gpu, others, precision } => {
+                write!(f, "{gpu}")?;
+                others.iter().try_for_each(|other| write!(f, ", {other}"))?;
+                write!(f, " in {precision}")
+            }
         }
     }
 }

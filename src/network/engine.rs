@@ -38,14 +38,14 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Makes the network ready.
+    /// Makes the network ready; of several GPUs, on the first.
     ///
     /// # Errors
     /// Where a GPU has no memory for the weights, or its driver does not take the kernels.
     pub fn new(device: &Device, weights: &Weights) -> Result<Self> {
         Ok(match device {
             Device::Cpu => Engine::Cpu(Network::new(weights)),
-            Device::Cuda { gpu, precision } => Engine::Cuda(CudaNetwork::new(gpu, *precision, weights)?),
+            Device::Cuda { gpu, precision, .. } => Engine::Cuda(CudaNetwork::new(gpu, *precision, weights)?),
         })
     }
 
@@ -72,7 +72,7 @@ impl Engine {
     }
 }
 
-/// The bytes that a network may take on the device, and how many it takes for each voxel that it reads. On the CPU
+/// The bytes that a network may take on the device, of several GPUs the first, and how many it takes for each voxel that it reads. On the CPU
 /// it may take half of the free memory: the results need the other half.
 ///
 /// # Errors
@@ -81,7 +81,9 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     const UNKNOWN: u64 = 4 << 30;
     Ok(match device {
         Device::Cpu => (memory::available().unwrap_or(UNKNOWN) / 2, inference::BYTES_PER_VOXEL),
-        Device::Cuda { gpu, precision } => (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision)),
+        Device::Cuda { gpu, precision, .. } => {
+            (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision))
+        }
     })
 }
 

@@ -246,8 +246,9 @@ fn options_that_make_no_sense() {
     for scale in ["0", "-2", "1.5", "65", "coarse"] {
         refused(&format!("--scale {scale}"), "expected auto or a whole number from 1 to 64");
     }
-    refused("--device tpu", "cuda:NUMBER");
+    refused("--device tpu", "cuda:NUMBER or cuda:all");
     refused("--normalize histogram", "robust");
     refused("--threads 0", "threads");
     sandbox.fails("segment raw.tif -o labels.tif --device cuda:1", &["cuda:1 is not available", "cpu"]);
+    sandbox.fails("bench --device cuda:all", &["cuda:all is for segment", "cuda:NUMBER"]);
 }

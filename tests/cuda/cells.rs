@@ -162,7 +162,7 @@ fn cells_equal_those_of_the_cpu_with_every_option() {
         let truth = oracle::volume::<u16>(&oracle::data("stage2_s64.npz"), "gt").mapv(u32::from);
         let truth = truth.slice(s![..24, 8..48, ..40]);
         let (classes, spacing) = (damaged_classes(truth, 1.0, 1), Some(Spacing([1.5, 1.0, 1.0])));
-        let device = Device::Cuda { gpu: gpu.clone(), precision: Precision::F32 };
+        let device = Device::cuda(gpu.clone(), Precision::F32);
         let options =
             |watershed, tascan| Options { watershed, tascan, keep_supervoxels: true, ..Options::default() };
         for options in [options(Watershed::Ascent, Tascan::Full), options(Watershed::Flood, Tascan::Authors)]

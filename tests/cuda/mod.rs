@@ -6,5 +6,6 @@ mod network;
 mod real;
 mod segment;
 mod selftest;
+mod several;
 mod training;
 mod trouble;

@@ -30,7 +30,7 @@ fn probabilities(engine: &Engine, volume: &Array3<f32>) -> Vec<f32> {
 }
 
 fn on(gpu: &Arc<Gpu>, precision: Precision) -> Device {
-    Device::Cuda { gpu: gpu.clone(), precision }
+    Device::cuda(gpu.clone(), precision)
 }
 
 fn equals_the_cpu(gpu: &Arc<Gpu>, shapes: &[[usize; 3]]) {

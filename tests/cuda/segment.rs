@@ -36,7 +36,11 @@ fn a_gpu_that_cannot_be_used_is_told() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
     for (capability, options, words) in [
-        ("7.0", "--device cuda", ["cuda:0 is not available", "compute capability 7.0", "--device cpu"]),
+        (
+            "7.0",
+            "--device cuda",
+            ["cuda:0 is not available", "(PTX on the CPU)) has compute capability 7.0", "--device cpu"],
+        ),
         ("8.0", "--device cuda:1", ["cuda:1 is not available", "the only GPU is cuda:0", "--device cpu"]),
         (
             "7.5",

@@ -83,7 +83,7 @@ impl Gpu {
         let capability = (10 * major + minor) as u32;
         if capability < LEAST_CAPABILITY {
             return Err(Error::invalid(format!(
-                "{name} has compute capability {major}.{minor}, and the kernels need 7.5 (RTX 20 series) or more"
+                "cuda:{number} ({name}) has compute capability {major}.{minor}, and the kernels need 7.5 (RTX 20 series) or more"
             )));
         }
         let stream = context.new_stream().map_err(|e| failed(&step("making a stream"), e))?;

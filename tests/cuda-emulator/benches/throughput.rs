@@ -24,9 +24,9 @@ fn measure(name: &str, ptx: &str, kernel: &str, grid: [u32; 3], block: [u32; 3],
     if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
         return;
     }
-    let module = Module::load(ptx, 80).unwrap_or_else(|error| panic!("{error}"));
+    let module = Module::load(ptx, 0, 80).unwrap_or_else(|error| panic!("{error}"));
     let program = &module.function(kernel).expect("the kernel").program;
-    let memory = || Device::lock().snapshot();
+    let memory = || Device::lock().snapshot(0);
     let run = || {
         let (memory, serial, params) = (memory(), next_serial(), params.clone());
         let start = Instant::now();
@@ -51,7 +51,7 @@ fn measure(name: &str, ptx: &str, kernel: &str, grid: [u32; 3], block: [u32; 3],
 
 fn buffer(bytes: usize) -> u64 {
     let mut device = Device::lock();
-    let address = device.allocate(bytes).expect("memory");
+    let address = device.allocate(0, bytes).expect("memory");
     let (allocation, _) = device.find(address, bytes).expect("just allocated");
     allocation.mark_written(0, bytes);
     address

@@ -5,8 +5,9 @@
 //! `exec::launch` (blocks over cores) -> `exec::block` (warps, barriers) -> `exec::schedule` (lanes) -> `memory`
 //! (bytes with their shadow) -> `check` (faults), `count` (profile).
 //!
-//! Environment: `CUDA_EMULATOR_CC` (compute capability, default 8.0), `CUDA_EMULATOR_REPORT` (path of a JSON profile),
-//! `CUDA_EMULATOR_EXIT_CODE` (exit code of a process that met a fault); the README has those that make trouble.
+//! Environment: `CUDA_EMULATOR_DEVICES` (how many, default 1), `CUDA_EMULATOR_CC` (compute capability, default 8.0),
+//! `CUDA_EMULATOR_REPORT` (path of a JSON profile), `CUDA_EMULATOR_EXIT_CODE` (exit code of a process that met a
+//! fault); the README has those that make trouble.
 
 pub mod check;
 pub mod count;

@@ -11,6 +11,8 @@ const DEFAULT_DYNAMIC_SHARED: usize = 48 << 10;
 
 pub struct Function {
     pub program: Program,
+    /// Number of the device on which it was loaded.
+    pub device: usize,
     /// From `cuFuncSetAttribute`.
     pub max_dynamic_shared: AtomicUsize,
 }
@@ -33,16 +35,16 @@ impl Drop for Module {
 }
 
 impl Module {
-    /// Loads PTX for a device of this compute capability (80 for 8.0).
-    pub fn load(source: &str, device: u32) -> Result<Module, LoadError> {
+    /// Loads PTX on the device of a number and of this compute capability (80 for 8.0).
+    pub fn load(source: &str, device: usize, capability: u32) -> Result<Module, LoadError> {
         let parsed = crate::parse::parse(source)?;
-        if parsed.target > device {
-            return Err(LoadError::Target { target: parsed.target, device });
+        if parsed.target > capability {
+            return Err(LoadError::Target { target: parsed.target, device: capability });
         }
         let mut module = Module { version: parsed.version, functions: Vec::new(), globals: Vec::new() };
         let local = parsed.kernels.iter().flat_map(|kernel| &kernel.variables);
         for variable in parsed.variables.iter().chain(local).filter(|v| v.space == Space::Global) {
-            let address = place(variable)?;
+            let address = place(variable, device)?;
             module.globals.push((variable.name.clone(), address, variable.size));
         }
         let symbols: Symbols = module
@@ -52,7 +54,8 @@ impl Module {
             .collect();
         for kernel in &parsed.kernels {
             let program = program::build(kernel, &parsed.variables, &symbols)?;
-            module.functions.push(Function { program, max_dynamic_shared: DEFAULT_DYNAMIC_SHARED.into() });
+            let max_dynamic_shared = DEFAULT_DYNAMIC_SHARED.into();
+            module.functions.push(Function { program, device, max_dynamic_shared });
         }
         Ok(module)
     }
@@ -62,14 +65,14 @@ impl Module {
     }
 }
 
-/// Gives a variable its memory; without an initialiser it is zero, and counts as written.
-fn place(variable: &Variable) -> Result<u64, LoadError> {
+/// Gives a variable its memory on a device; without an initialiser it is zero, and counts as written.
+fn place(variable: &Variable, device: usize) -> Result<u64, LoadError> {
     let error = |what: &str| LoadError::Variable(variable.name.clone(), what.to_owned());
     if variable.external {
         return Err(error("external variables are not supported"));
     }
     let mut memory = Device::lock();
-    let address = memory.allocate(variable.size.max(1)).ok_or_else(|| error("no memory"))?;
+    let address = memory.allocate(device, variable.size.max(1)).ok_or_else(|| error("no memory"))?;
     let (allocation, _) = memory.find(address, variable.size).ok_or_else(|| error("no memory"))?;
     if let Some(init) = &variable.init {
         // SAFETY: the initialiser is at most the variable's size.

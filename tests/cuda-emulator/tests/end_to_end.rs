@@ -38,15 +38,25 @@ fn again(test: &str, inside: &str) -> std::process::Output {
         .env("LD_LIBRARY_PATH", libraries)
         .env("INSIDE", inside)
         .env("CUDA_EMULATOR_EXIT_CODE", "86")
+        .env("CUDA_EMULATOR_DEVICES", "2")
+        .env("CUDA_EMULATOR_CC", "8.0,9.0")
+        .env("CUDA_EMULATOR_MEMORY", "1000000,10000")
+        .env("CUDA_EMULATOR_FAIL_LAUNCH", "1:2")
         .env("CUDA_EMULATOR_REPORT", libraries.join(format!("{test}.json")))
         .output()
         .expect("starts")
 }
 
+/// The profile that the named test left.
+fn report(test: &str) -> serde_json::Value {
+    let path = std::env::current_exe().expect("a path").with_file_name(format!("{test}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 /// y = a x + y on `n` numbers, of which the buffers hold 1000.
-fn saxpy(n: u32) -> Result<Vec<f32>, DriverError> {
-    let context = CudaContext::new(0)?;
-    assert_eq!(context.compute_capability()?, (8, 0));
+fn saxpy(device: usize, n: u32) -> Result<Vec<f32>, DriverError> {
+    let context = CudaContext::new(device)?;
+    assert_eq!(context.compute_capability()?, [(8, 0), (9, 0)][device]);
     let stream = context.new_stream()?;
     let function = context.load_module(Ptx::from_src(SAXPY))?.load_function("saxpy")?;
     let x = stream.clone_htod(&(0..1000).map(|i| i as f32).collect::<Vec<_>>())?;
@@ -60,22 +70,47 @@ fn saxpy(n: u32) -> Result<Vec<f32>, DriverError> {
 #[test]
 fn cudarc_runs_a_kernel() {
     if std::env::var_os("INSIDE").is_some() {
-        let y = saxpy(1000).unwrap();
+        let y = saxpy(0, 1000).unwrap();
         assert!(y.iter().enumerate().all(|(i, y)| *y == 2.0 * i as f32 + 1.0));
         return;
     }
     let output = again("cudarc_runs_a_kernel", "1");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report = std::env::current_exe().expect("a path").with_file_name("cudarc_runs_a_kernel.json");
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let report = report("cudarc_runs_a_kernel");
     assert_eq!(report["saxpy"]["multiply_adds"]["f32"], 1000);
     assert_eq!(report["saxpy"]["global_sectors"], 375);
 }
 
 #[test]
+fn devices_are_told_apart() {
+    if std::env::var_os("INSIDE").is_some() {
+        let contexts = [0, 1].map(|device| CudaContext::new(device).unwrap());
+        assert!(CudaContext::new(2).is_err());
+        let streams = [0, 1].map(|device: usize| contexts[device].new_stream().unwrap());
+        assert!(streams[0].alloc_zeros::<u8>(20_000).is_ok());
+        assert!(
+            streams[1].alloc_zeros::<u8>(20_000).expect_err("too much").to_string().contains("OUT_OF_MEMORY")
+        );
+        let function = contexts[0].load_module(Ptx::from_src(SAXPY)).unwrap().load_function("saxpy").unwrap();
+        let mut call = streams[1].launch_builder(&function);
+        call.arg(&0u64).arg(&0u64).arg(&2f32).arg(&0u32);
+        let error = unsafe { call.launch(LaunchConfig::for_num_elems(1)) }.expect_err("a stream elsewhere");
+        assert!(error.to_string().contains("INVALID_HANDLE"), "{error}");
+        saxpy(1, 1000).unwrap();
+        assert!(saxpy(1, 1000).expect_err("the second launch").to_string().contains("LAUNCH_FAILED"));
+        saxpy(0, 1000).unwrap();
+        saxpy(0, 1000).unwrap();
+        return;
+    }
+    let output = again("devices_are_told_apart", "1");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(report("devices_are_told_apart")["saxpy"]["launches_by_device"], serde_json::json!([2, 1]));
+}
+
+#[test]
 fn a_fault_is_told_and_returned() {
     if std::env::var_os("INSIDE").is_some() {
-        let error = saxpy(1001).expect_err("one beyond the end");
+        let error = saxpy(0, 1001).expect_err("one beyond the end");
         assert!(error.to_string().contains("ILLEGAL_ADDRESS"), "{error}");
         return;
     }

@@ -41,7 +41,7 @@ fn learn(device: &Device) -> (Vec<f64>, Vec<f32>, Adam) {
 }
 
 fn on(gpu: &Arc<Gpu>) -> Device {
-    Device::Cuda { gpu: gpu.clone(), precision: Precision::F32 }
+    Device::cuda(gpu.clone(), Precision::F32)
 }
 
 #[test]

@@ -1,28 +1,39 @@
-//! Contexts (CUDA Driver API, "Primary Context Management" and "Context Management"): one, which every thread may
-//! make current.
+//! Contexts (CUDA Driver API, "Primary Context Management" and "Context Management"): one for each device, which every
+//! thread may make current.
 
-use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, put, trouble};
+use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, device, put, trouble};
+use crate::memory::device::MOST_DEVICES;
 use std::cell::RefCell;
 use std::ffi::{c_int, c_uint};
 use std::ptr::null_mut;
 
-/// Any address that is not null.
-static CONTEXT: u8 = 0;
+/// The address of an element is the handle of that device's context.
+static CONTEXTS: [u8; MOST_DEVICES] = [0; MOST_DEVICES];
 
 thread_local! {
     static CURRENT: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
-fn context() -> Handle {
-    (&raw const CONTEXT).cast_mut().cast()
+/// The device of a context.
+fn device_of(context: Handle) -> Option<usize> {
+    CONTEXTS.iter().position(|element| std::ptr::eq(element, context.cast()))
+}
+
+/// The device whose context is current in this thread.
+pub fn current() -> Result<usize, CUresult> {
+    CURRENT.with_borrow(|stack| stack.last().and_then(|&context| device_of(context))).ok_or(INVALID_CONTEXT)
 }
 
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(out: *mut Handle, _device: c_int) -> CUresult {
+pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(out: *mut Handle, device: c_int) -> CUresult {
+    let number = match device::number(device) {
+        Ok(number) => number,
+        Err(failed) => return failed,
+    };
     // SAFETY: the caller's promise.
-    unsafe { put(out, context()) }
+    unsafe { put(out, (&raw const CONTEXTS[number]).cast_mut().cast()) }
 }
 
 #[unsafe(no_mangle)]
@@ -32,6 +43,9 @@ pub extern "C" fn cuDevicePrimaryCtxRelease_v2(_device: c_int) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxSetCurrent(context: Handle) -> CUresult {
+    if !context.is_null() && device_of(context).is_none() {
+        return INVALID_CONTEXT;
+    }
     CURRENT.with_borrow_mut(|stack| {
         stack.pop();
         if !context.is_null() {
@@ -52,6 +66,9 @@ pub unsafe extern "C" fn cuCtxGetCurrent(out: *mut Handle) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxPushCurrent_v2(context: Handle) -> CUresult {
+    if device_of(context).is_none() {
+        return INVALID_CONTEXT;
+    }
     CURRENT.with_borrow_mut(|stack| stack.push(context));
     SUCCESS
 }
@@ -71,7 +88,7 @@ pub unsafe extern "C" fn cuCtxPopCurrent_v2(out: *mut Handle) -> CUresult {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxGetDevice(out: *mut c_int) -> CUresult {
     // SAFETY: the caller's promise.
-    unsafe { put(out, 0) }
+    current().map_or_else(|failed| failed, |device| unsafe { put(out, device as c_int) })
 }
 
 #[unsafe(no_mangle)]

@@ -1,7 +1,8 @@
-//! The one device that this driver presents (CUDA Driver API, "Device Management"): the figures of an A100, with the
-//! compute capability of `CUDA_EMULATOR_CC`.
+//! The devices that this driver presents, one unless `CUDA_EMULATOR_DEVICES` says more (CUDA Driver API, "Device
+//! Management"): the figures of an A100, with the compute capability of `CUDA_EMULATOR_CC`.
 
 use super::{CUresult, INVALID_DEVICE, INVALID_VALUE, SUCCESS, put};
+use crate::memory::device::MOST_DEVICES;
 use std::ffi::{c_char, c_int, c_uint};
 
 pub const MULTIPROCESSORS: u32 = 108;
@@ -10,27 +11,43 @@ pub const THREADS_PER_MULTIPROCESSOR: u32 = 2048;
 pub const REGISTERS: u32 = 65536;
 const NAME: &[u8] = b"CUDA emulator (PTX on the CPU)\0";
 
+/// A device's entry in a list of the environment; the last one is for all further devices.
+fn entry(variable: &str, device: usize) -> Option<String> {
+    let list = std::env::var(variable).ok()?;
+    list.split(',').take(device + 1).last().map(str::to_owned)
+}
+
 /// Major and minor; 8.0 unless the environment says otherwise.
-pub fn capability() -> (u32, u32) {
-    let text = std::env::var("CUDA_EMULATOR_CC").unwrap_or_default();
+pub fn capability(device: usize) -> (u32, u32) {
+    let text = entry("CUDA_EMULATOR_CC", device).unwrap_or_default();
     let parsed =
         text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parsed.unwrap_or((8, 0))
 }
 
+/// Bytes of a device's memory.
+pub fn memory(device: usize) -> usize {
+    entry("CUDA_EMULATOR_MEMORY", device).and_then(|bytes| bytes.parse().ok()).unwrap_or(16 << 30)
+}
+
 /// A number of the environment.
-fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+fn setting<T: std::str::FromStr>(variable: &str) -> Option<T> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Bytes of device memory.
-pub fn memory() -> usize {
-    number("CUDA_EMULATOR_MEMORY").unwrap_or(16 << 30)
+/// How many devices there are.
+pub fn count() -> usize {
+    setting("CUDA_EMULATOR_DEVICES").unwrap_or(1).min(MOST_DEVICES)
+}
+
+/// A device that there is.
+pub fn number(device: c_int) -> Result<usize, CUresult> {
+    usize::try_from(device).ok().filter(|&device| device < count()).ok_or(INVALID_DEVICE)
 }
 
 /// As `cuDriverGetVersion`: 13050 is the driver of CUDA 13.5.
 fn version() -> c_int {
-    number("CUDA_EMULATOR_DRIVER_VERSION").unwrap_or(13050)
+    setting("CUDA_EMULATOR_DRIVER_VERSION").unwrap_or(13050)
 }
 
 /// The latest version of PTX that a driver takes, 70 for 7.0: four majors behind CUDA's (PTX ISA, chapter 13, "Release
@@ -40,8 +57,8 @@ pub fn ptx_version() -> u32 {
 }
 
 /// Most shared memory that a block may ask for.
-pub fn shared_optin() -> usize {
-    match capability() {
+pub fn shared_optin(device: usize) -> usize {
+    match capability(device) {
         (7, 5) => 64 << 10,
         (8, 6 | 9) => 99 << 10,
         (9.., _) => 227 << 10,
@@ -67,18 +84,18 @@ pub unsafe extern "C" fn cuDriverGetVersion(out: *mut c_int) -> CUresult {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetCount(out: *mut c_int) -> CUresult {
     // SAFETY: the caller's promise.
-    unsafe { put(out, 1) }
+    unsafe { put(out, count() as c_int) }
 }
 
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGet(out: *mut c_int, ordinal: c_int) -> CUresult {
-    if ordinal != 0 {
-        return INVALID_DEVICE;
+    if let Err(failed) = number(ordinal) {
+        return failed;
     }
     // SAFETY: the caller's promise.
-    unsafe { put(out, 0) }
+    unsafe { put(out, ordinal) }
 }
 
 /// # Safety
@@ -96,9 +113,11 @@ pub unsafe extern "C" fn cuDeviceGetName(out: *mut c_char, length: c_int, _devic
 /// # Safety
 /// `out` is null or valid for 16 bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetUuid(out: *mut [u8; 16], _device: c_int) -> CUresult {
+pub unsafe extern "C" fn cuDeviceGetUuid(out: *mut [u8; 16], device: c_int) -> CUresult {
+    let mut uuid = *b"cuda-emulator-00";
+    uuid[15] += device as u8;
     // SAFETY: the caller's promise.
-    unsafe { put(out, *b"cuda-emulator-00") }
+    unsafe { put(out, uuid) }
 }
 
 /// # Safety
@@ -112,9 +131,9 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(out: *mut [u8; 16], device: c_int) -
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceTotalMem_v2(out: *mut usize, _device: c_int) -> CUresult {
+pub unsafe extern "C" fn cuDeviceTotalMem_v2(out: *mut usize, device: c_int) -> CUresult {
     // SAFETY: the caller's promise.
-    unsafe { put(out, memory()) }
+    number(device).map_or_else(|failed| failed, |device| unsafe { put(out, memory(device)) })
 }
 
 /// # Safety
@@ -123,9 +142,12 @@ pub unsafe extern "C" fn cuDeviceTotalMem_v2(out: *mut usize, _device: c_int) ->
 pub unsafe extern "C" fn cuDeviceComputeCapability(
     major: *mut c_int,
     minor: *mut c_int,
-    _device: c_int,
+    device: c_int,
 ) -> CUresult {
-    let (a, b) = capability();
+    let (a, b) = match number(device) {
+        Ok(device) => capability(device),
+        Err(failed) => return failed,
+    };
     // SAFETY: the caller's promise.
     unsafe {
         put(major, a as c_int);
@@ -136,13 +158,14 @@ pub unsafe extern "C" fn cuDeviceComputeCapability(
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, _device: c_int) -> CUresult {
+pub unsafe extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_int) -> CUresult {
+    let value = number(device).map(|device| attribute_value(device, attribute) as c_int);
     // SAFETY: the caller's promise.
-    unsafe { put(out, attribute_value(attribute) as c_int) }
+    value.map_or_else(|failed| failed, |value| unsafe { put(out, value) })
 }
 
 /// Numbers of `CUdevice_attribute`; features that are absent are 0.
-fn attribute_value(attribute: c_int) -> usize {
+fn attribute_value(device: usize, attribute: c_int) -> usize {
     match attribute {
         1..=3 => 1024,
         4 => 64,
@@ -162,11 +185,11 @@ fn attribute_value(attribute: c_int) -> usize {
         38 => 40 << 20,
         39 => THREADS_PER_MULTIPROCESSOR as usize,
         40 => 1,
-        75 => capability().0 as usize,
-        76 => capability().1 as usize,
-        81 => shared_optin() + 1024,
+        75 => capability(device).0 as usize,
+        76 => capability(device).1 as usize,
+        81 => shared_optin(device) + 1024,
         87 => 2,
-        97 => shared_optin(),
+        97 => shared_optin(device),
         106 => 32,
         111 => 1024,
         // Stream-ordered allocation.

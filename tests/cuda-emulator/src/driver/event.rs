@@ -1,11 +1,20 @@
-//! Events (CUDA Driver API, "Event Management"): the instant at which they were recorded.
+//! Events (CUDA Driver API, "Event Management"): the instant at which they were recorded, on a stream of their device.
 
-use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, put};
+use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, context, put, stream};
 use std::ffi::c_uint;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-type Event = Mutex<Option<Instant>>;
+struct Event {
+    device: usize,
+    at: Mutex<Option<Instant>>,
+}
+
+impl Event {
+    fn at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
 
 /// # Safety
 /// The handle is null or came from `cuEventCreate` and was not destroyed.
@@ -18,8 +27,13 @@ unsafe fn event<'a>(handle: Handle) -> Option<&'a Event> {
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuEventCreate(out: *mut Handle, _flags: c_uint) -> CUresult {
+    let device = match context::current() {
+        Ok(device) => device,
+        Err(failed) => return failed,
+    };
+    let event = Event { device, at: Mutex::default() };
     // SAFETY: the caller's promise.
-    unsafe { put(out, Box::into_raw(Box::new(Event::default())).cast()) }
+    unsafe { put(out, Box::into_raw(Box::new(event)).cast()) }
 }
 
 /// # Safety
@@ -35,12 +49,13 @@ pub unsafe extern "C" fn cuEventDestroy_v2(handle: Handle) -> CUresult {
 }
 
 /// # Safety
-/// As for `event`.
+/// As for `event` and `stream::device`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventRecord(handle: Handle, _stream: Handle) -> CUresult {
+pub unsafe extern "C" fn cuEventRecord(handle: Handle, stream: Handle) -> CUresult {
     // SAFETY: the caller's promise.
-    let Some(event) = (unsafe { event(handle) }) else { return INVALID_HANDLE };
-    *event.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(Instant::now());
+    let (event, device) = unsafe { (event(handle), stream::device(stream)) };
+    let Some(event) = event.filter(|event| device == Ok(event.device)) else { return INVALID_HANDLE };
+    *event.at() = Some(Instant::now());
     SUCCESS
 }
 
@@ -60,8 +75,7 @@ pub extern "C" fn cuEventQuery(_event: Handle) -> CUresult {
 pub unsafe extern "C" fn cuEventElapsedTime(out: *mut f32, from: Handle, to: Handle) -> CUresult {
     // SAFETY: the caller's promise.
     let (Some(from), Some(to)) = (unsafe { (event(from), event(to)) }) else { return INVALID_HANDLE };
-    let at = |event: &Event| *event.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let (Some(from), Some(to)) = (at(from), at(to)) else { return INVALID_HANDLE };
+    let (Some(from), Some(to)) = (*from.at(), *to.at()) else { return INVALID_HANDLE };
     let milliseconds = to.saturating_duration_since(from).as_secs_f32() * 1e3;
     // SAFETY: the caller's promise.
     unsafe { put(out, milliseconds) }

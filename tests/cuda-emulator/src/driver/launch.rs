@@ -2,7 +2,7 @@
 
 use super::{
     CUresult, Handle, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_VALUE, LAUNCH_FAILED, LAUNCH_OUT_OF_RESOURCES,
-    MISALIGNED_ADDRESS, NOT_SUPPORTED, SUCCESS, device, report, trouble,
+    MISALIGNED_ADDRESS, NOT_SUPPORTED, SUCCESS, device, report, stream, trouble,
 };
 use crate::check::{self, Kind};
 use crate::exec::launch::{Launch, next_serial};
@@ -23,17 +23,23 @@ pub struct Config {
 }
 
 /// # Safety
-/// `function` belongs to a loaded module, and `params` points to one pointer to each of its parameters.
+/// `function` belongs to a loaded module, `params` points to one pointer to each of its parameters, and `stream` is as
+/// `stream::device` has it.
 unsafe fn launch(
     function: Handle,
     grid: [u32; 3],
     block: [u32; 3],
     dynamic_shared: usize,
+    stream: Handle,
     params: *mut *mut c_void,
 ) -> CUresult {
     // SAFETY: the caller's promise.
     let Some(function) = (unsafe { function.cast::<Function>().as_ref() }) else { return INVALID_HANDLE };
     let program = &function.program;
+    // SAFETY: the caller's promise.
+    if unsafe { stream::device(stream) } != Ok(function.device) {
+        return INVALID_HANDLE;
+    }
     let threads = block.iter().map(|n| u64::from(*n)).product::<u64>();
     let most = [(0x7fff_ffff, 1024), (65535, 1024), (65535, 64)];
     let sized = (0..3).all(|i| (1..=most[i].0).contains(&grid[i]) && (1..=most[i].1).contains(&block[i]));
@@ -53,12 +59,12 @@ unsafe fn launch(
         let from = unsafe { std::slice::from_raw_parts((*params.add(number)).cast::<u8>(), *size) };
         bytes[*offset..offset + size].copy_from_slice(from);
     }
-    let memory = Device::lock().snapshot();
+    let memory = Device::lock().snapshot(function.device);
     let (serial, multiprocessors) = (next_serial(), device::MULTIPROCESSORS);
     let launch =
         Launch { program, grid, block, params: bytes, dynamic_shared, memory, serial, multiprocessors };
     let outcome = launch.run();
-    report::add(&program.name, &outcome.counts);
+    report::add(&program.name, function.device, &outcome.counts);
     let Some(fault) = outcome.fault else { return SUCCESS };
     check::tell(&fault);
     match fault.kind {
@@ -80,7 +86,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
     block_y: c_uint,
     block_z: c_uint,
     shared_bytes: c_uint,
-    _stream: Handle,
+    stream: Handle,
     params: *mut *mut c_void,
     extra: *mut *mut c_void,
 ) -> CUresult {
@@ -89,7 +95,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
     }
     let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
     // SAFETY: the caller's promise.
-    unsafe { launch(function, grid, block, shared_bytes as usize, params) }
+    unsafe { launch(function, grid, block, shared_bytes as usize, stream, params) }
 }
 
 /// # Safety
@@ -107,5 +113,7 @@ pub unsafe extern "C" fn cuLaunchKernelEx(
         return NOT_SUPPORTED;
     }
     // SAFETY: the caller's promise.
-    unsafe { launch(function, config.grid, config.block, config.shared_bytes as usize, params) }
+    unsafe {
+        launch(function, config.grid, config.block, config.shared_bytes as usize, config.stream, params)
+    }
 }

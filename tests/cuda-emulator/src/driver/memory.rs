@@ -1,7 +1,9 @@
 //! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). A copy to
 //! the host of bytes that nothing wrote is told, and fails after the copy.
 
-use super::{CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, device, put, trouble};
+use super::{
+    CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, context, device, put, trouble,
+};
 use crate::check;
 use crate::memory::device::Device;
 use std::alloc::{Layout, alloc, dealloc};
@@ -18,15 +20,19 @@ pub unsafe extern "C" fn cuMemAlloc_v2(out: *mut Address, bytes: usize) -> CUres
     if let Err(failed) = trouble::call() {
         return failed;
     }
+    let device = match context::current() {
+        Ok(device) => device,
+        Err(failed) => return failed,
+    };
     let mut memory = Device::lock();
     if bytes == 0 {
         return INVALID_VALUE;
     }
-    if memory.used().saturating_add(bytes) > device::memory() {
+    if memory.used(device).saturating_add(bytes) > device::memory(device) {
         return OUT_OF_MEMORY;
     }
     // SAFETY: the caller's promise.
-    memory.allocate(bytes).map_or(OUT_OF_MEMORY, |address| unsafe { put(out, address) })
+    memory.allocate(device, bytes).map_or(OUT_OF_MEMORY, |address| unsafe { put(out, address) })
 }
 
 /// # Safety
@@ -57,10 +63,15 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
     if let Err(failed) = trouble::call() {
         return failed;
     }
+    let device = match context::current() {
+        Ok(device) => device,
+        Err(failed) => return failed,
+    };
+    let all = device::memory(device);
     // SAFETY: the caller's promise.
     unsafe {
-        put(free, device::memory().saturating_sub(Device::lock().used()));
-        put(total, device::memory())
+        put(free, all.saturating_sub(Device::lock().used(device)));
+        put(total, all)
     }
 }
 

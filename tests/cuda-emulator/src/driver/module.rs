@@ -2,7 +2,7 @@
 
 use super::{
     CUresult, FILE_NOT_FOUND, Handle, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NO_BINARY_FOR_GPU,
-    NOT_FOUND, SUCCESS, UNSUPPORTED_PTX_VERSION, device, put, trouble,
+    NOT_FOUND, SUCCESS, UNSUPPORTED_PTX_VERSION, context, device, put, trouble,
 };
 use crate::error::LoadError;
 use crate::module::{Function, Module};
@@ -16,8 +16,12 @@ fn load_text(out: *mut Handle, source: &str) -> CUresult {
     if let Err(failed) = trouble::call() {
         return failed;
     }
-    let (major, minor) = device::capability();
-    match Module::load(source, major * 10 + minor) {
+    let device = match context::current() {
+        Ok(device) => device,
+        Err(failed) => return failed,
+    };
+    let (major, minor) = device::capability(device);
+    match Module::load(source, device, major * 10 + minor) {
         Ok(module) if module.version > device::ptx_version() => UNSUPPORTED_PTX_VERSION,
         // SAFETY: the callers' promise.
         Ok(module) => unsafe { put(out, Box::into_raw(Box::new(module)).cast()) },
@@ -128,7 +132,7 @@ pub unsafe extern "C" fn cuFuncGetAttribute(out: *mut c_int, attribute: c_int, f
     // SAFETY: the caller's promise.
     let function = unsafe { &*function.cast::<Function>() };
     let program = &function.program;
-    let (major, minor) = device::capability();
+    let (major, minor) = device::capability(function.device);
     let value = match attribute {
         0 => program.max_threads as usize,
         1 => program.shared_bytes,
@@ -152,7 +156,7 @@ pub unsafe extern "C" fn cuFuncSetAttribute(function: Handle, attribute: c_int, 
     // SAFETY: the caller's promise.
     let function = unsafe { &*function.cast::<Function>() };
     match attribute {
-        8 if value as usize + function.program.shared_bytes <= device::shared_optin() => {
+        8 if value as usize + function.program.shared_bytes <= device::shared_optin(function.device) => {
             function.max_dynamic_shared.store(value as usize, Relaxed);
             SUCCESS
         }
@@ -176,10 +180,11 @@ pub unsafe extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
     dynamic_shared: usize,
 ) -> CUresult {
     // SAFETY: the caller's promise.
-    let program = unsafe { &(*function.cast::<Function>()).program };
+    let function = unsafe { &*function.cast::<Function>() };
+    let program = &function.program;
     let threads = (block.max(1) as u32).next_multiple_of(32);
     let shared = (program.shared_bytes + dynamic_shared + 1024).next_multiple_of(128);
-    let by_shared = (device::shared_optin() + 1024) / shared;
+    let by_shared = (device::shared_optin(function.device) + 1024) / shared;
     let by_registers = device::REGISTERS / (program.registers.next_multiple_of(8) * threads);
     let by_threads = device::THREADS_PER_MULTIPROCESSOR / threads;
     // SAFETY: the caller's promise.

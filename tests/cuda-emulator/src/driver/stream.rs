@@ -1,14 +1,30 @@
 //! Streams (CUDA Driver API, "Stream Management"): all work is done when it is enqueued.
 
-use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, put, trouble};
+use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, context, put, trouble};
 use std::ffi::{c_int, c_uint, c_void};
+
+/// What stands for the default streams of the current context: null, `CU_STREAM_LEGACY` and `CU_STREAM_PER_THREAD`.
+const DEFAULTS: std::ops::RangeInclusive<usize> = 0..=2;
+
+/// The device of a stream.
+///
+/// # Safety
+/// `stream` is a default stream, or came from `cuStreamCreate` and was not destroyed.
+pub unsafe fn device(stream: Handle) -> Result<usize, CUresult> {
+    if DEFAULTS.contains(&stream.addr()) {
+        return context::current();
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { *stream.cast::<usize>() })
+}
 
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamCreate(out: *mut Handle, _flags: c_uint) -> CUresult {
+    let stream = context::current().map(|device| Box::into_raw(Box::new(device)).cast());
     // SAFETY: the caller's promise.
-    unsafe { put(out, Box::into_raw(Box::new(0u8)).cast()) }
+    stream.map_or_else(|failed| failed, |stream| unsafe { put(out, stream) })
 }
 
 /// # Safety
@@ -31,7 +47,7 @@ pub unsafe extern "C" fn cuStreamDestroy_v2(stream: Handle) -> CUresult {
         return INVALID_HANDLE;
     }
     // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(stream.cast::<u8>()) });
+    drop(unsafe { Box::from_raw(stream.cast::<usize>()) });
     SUCCESS
 }
 

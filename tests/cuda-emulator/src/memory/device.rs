@@ -1,5 +1,6 @@
-//! Allocations of device memory. Addresses are handed out once and never again, with a gap between neighbours, so
-//! that an access after the end or after the release hits nothing.
+//! Allocations of device memory. All devices share one address space, as with unified addressing. Addresses are handed
+//! out once and never again, with a gap between neighbours, so that an access after the end or after the release hits
+//! nothing.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
@@ -11,11 +12,15 @@ const ALIGN: usize = 512;
 const FIRST_ADDRESS: u64 = 0x10_0000_0000;
 /// Address space left free after an allocation.
 const GAP: u64 = 4096;
+/// More devices than this there are not.
+pub const MOST_DEVICES: usize = 16;
 
 /// One allocation: the bytes, whether each was written, and who touched each word in the present launch.
 pub struct Allocation {
     pub base: u64,
     pub bytes: usize,
+    /// Number of the device whose memory it is.
+    pub device: usize,
     data: Buffer,
     written: Buffer,
     /// Per 4 bytes the last writer and the readers, as `global` packs them.
@@ -51,11 +56,11 @@ impl Drop for Buffer {
 }
 
 impl Allocation {
-    fn new(base: u64, bytes: usize) -> Option<Allocation> {
+    fn new(device: usize, base: u64, bytes: usize) -> Option<Allocation> {
         let padded = bytes.next_multiple_of(ALIGN);
         let (data, written) = (Buffer::new(padded)?, Buffer::new(padded)?);
         let (writers, readers) = (Buffer::new(padded * 2)?, Buffer::new(padded * 2)?);
-        Some(Allocation { base, bytes, data, written, writers, readers })
+        Some(Allocation { base, bytes, device, data, written, writers, readers })
     }
 
     pub fn end(&self) -> u64 {
@@ -104,13 +109,14 @@ impl Allocation {
     }
 }
 
-/// All allocations of the device.
+/// All allocations of all devices.
 pub struct Device {
     live: BTreeMap<u64, Arc<Allocation>>,
     /// Ranges that were released, for the wording of errors.
     freed: BTreeMap<u64, usize>,
     next: u64,
-    used: usize,
+    /// Bytes of each device.
+    used: [usize; MOST_DEVICES],
 }
 
 impl Device {
@@ -118,17 +124,17 @@ impl Device {
         static DEVICE: OnceLock<Mutex<Device>> = OnceLock::new();
         let device = DEVICE.get_or_init(|| {
             let (live, freed) = (BTreeMap::new(), BTreeMap::new());
-            Mutex::new(Device { live, freed, next: FIRST_ADDRESS, used: 0 })
+            Mutex::new(Device { live, freed, next: FIRST_ADDRESS, used: [0; MOST_DEVICES] })
         });
         device.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Address of `bytes` new bytes; `None` when there is no room.
-    pub fn allocate(&mut self, bytes: usize) -> Option<u64> {
+    /// Address of `bytes` new bytes of a device; `None` when there is no room.
+    pub fn allocate(&mut self, device: usize, bytes: usize) -> Option<u64> {
         let base = self.next;
-        self.live.insert(base, Arc::new(Allocation::new(base, bytes)?));
+        self.live.insert(base, Arc::new(Allocation::new(device, base, bytes)?));
         self.next = (base + bytes as u64 + GAP).next_multiple_of(ALIGN as u64);
-        self.used += bytes;
+        self.used[device] += bytes;
         Some(base)
     }
 
@@ -136,12 +142,12 @@ impl Device {
     pub fn release(&mut self, base: u64) -> bool {
         let Some(gone) = self.live.remove(&base) else { return false };
         self.freed.insert(base, gone.bytes);
-        self.used -= gone.bytes;
+        self.used[gone.device] -= gone.bytes;
         true
     }
 
-    pub fn used(&self) -> usize {
-        self.used
+    pub fn used(&self, device: usize) -> usize {
+        self.used[device]
     }
 
     /// The allocation that holds the whole range, and where in it.
@@ -151,14 +157,19 @@ impl Device {
         (offset.checked_add(bytes)? <= found.bytes).then(|| (found.clone(), offset))
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { live: self.live.values().cloned().collect(), freed: self.freed.clone() }
+    /// As a launch on `device` finds them.
+    pub fn snapshot(&self, device: usize) -> Snapshot {
+        let (live, elsewhere) =
+            self.live.values().cloned().partition(|allocation| allocation.device == device);
+        Snapshot { live, elsewhere, freed: self.freed.clone() }
     }
 }
 
 /// The allocations as a launch finds them, by address.
 pub struct Snapshot {
     live: Vec<Arc<Allocation>>,
+    /// Those of the other devices, for the wording of errors.
+    elsewhere: Vec<Arc<Allocation>>,
     freed: BTreeMap<u64, usize>,
 }
 
@@ -179,6 +190,12 @@ impl Snapshot {
         let after = self.live.partition_point(|allocation| allocation.base <= address);
         *hint = after.checked_sub(1)? as u32;
         self.live.get(*hint as usize).map(|allocation| &**allocation)
+    }
+
+    /// The other device in whose memory the address lies.
+    pub fn device_of(&self, address: u64) -> Option<usize> {
+        let holds = |allocation: &&Arc<Allocation>| (allocation.base..allocation.end()).contains(&address);
+        self.elsewhere.iter().find(holds).map(|allocation| allocation.device)
     }
 
     /// Whether the address lies in memory that was released.

@@ -104,6 +104,10 @@ fn outside(
         let detail = format!("{bytes} bytes at {address:#x}, in memory that was released");
         return Fault::new(Kind::UseAfterFree, lane, detail);
     }
+    if let Some(device) = memory.device_of(address) {
+        let detail = format!("{bytes} bytes at {address:#x}, in memory of device {device}");
+        return Fault::new(Kind::OutOfBounds, lane, detail);
+    }
     let place = near.map_or("no allocation lies before".to_owned(), |a| {
         let (offset, size) = (address - a.base, a.bytes);
         format!("offset {offset} from the start of an allocation of {size} bytes")

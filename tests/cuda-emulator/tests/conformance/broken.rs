@@ -2,6 +2,7 @@
 
 use crate::harness::{Arg, Buffer, Shape, kernel, launch, line};
 use cuda::check::Kind;
+use cuda::memory::device::Device;
 
 fn fault(source: &str, shape: Shape, args: &[Arg]) -> (Kind, String) {
     let report = launch(source, "k", shape, args).expect_err("the kernel is broken");
@@ -46,6 +47,14 @@ fn index_off_by_one() {
     assert!(text.contains("block (1,0,0), thread (31,0,0)") && text.contains("256 bytes"), "{text}");
     let body = ".shared .align 4 .b8 s[128];\nmov.u32 %r1, s; mad.lo.u32 %r2, %t, 4, %r1; st.shared.u32 [%r2+4], %t;";
     assert_eq!(fault(&kernel(0, body), line(1, 32), &[]).0, Kind::OutOfBounds);
+}
+
+#[test]
+fn memory_of_another_device() {
+    let address = Device::lock().allocate(1, 64).expect("memory");
+    let (kind, text) = fault(&kernel(1, "st.global.u32 [%p0], %t;"), line(1, 1), &[Arg::U64(address)]);
+    assert!(kind == Kind::OutOfBounds && text.contains("in memory of device 1"), "{text}");
+    Device::lock().release(address);
 }
 
 #[test]

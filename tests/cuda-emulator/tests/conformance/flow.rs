@@ -86,14 +86,14 @@ fn constants_have_their_values() {
 
 #[test]
 fn what_is_unknown_is_named() {
-    let load = |body: &str| Module::load(&kernel(0, body), 80).err().expect("an error").to_string();
+    let load = |body: &str| Module::load(&kernel(0, body), 0, 80).err().expect("an error").to_string();
     assert!(load("frobnicate.u32 %r0, %r1;").contains("unknown instruction 'frobnicate.u32'"));
     assert!(load("add.fancy.s32 %r0, %r1, %r2;").contains("unknown modifier '.fancy'"));
     assert!(load("mov.u32 %r0, %nosuch;").contains("%nosuch"));
     assert!(load("add.s32 %d0, %r1, %r2;").contains("register"));
     assert!(load("bra $nowhere;").contains("$nowhere"));
     assert!(load("call foo, ();").contains("'('") || load("call foo;").contains("not supported"));
-    assert!(Module::load(&kernel(0, ""), 75).err().expect("an error").to_string().contains("sm_80"));
+    assert!(Module::load(&kernel(0, ""), 0, 75).err().expect("an error").to_string().contains("sm_80"));
 }
 
 #[test]

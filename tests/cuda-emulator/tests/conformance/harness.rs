@@ -21,7 +21,7 @@ impl Drop for Buffer {
 impl Buffer {
     /// Memory that nothing wrote.
     pub fn empty(bytes: usize) -> Buffer {
-        let address = Device::lock().allocate(bytes).expect("memory");
+        let address = Device::lock().allocate(0, bytes).expect("memory");
         Buffer { address, bytes }
     }
 
@@ -94,7 +94,7 @@ pub fn launch(
     (grid, block, shared): Shape,
     args: &[Arg],
 ) -> Result<Counts, Box<Report>> {
-    let module = Module::load(ptx, 80).unwrap_or_else(|error| panic!("{error}"));
+    let module = Module::load(ptx, 0, 80).unwrap_or_else(|error| panic!("{error}"));
     let program = &module.function(kernel).expect("the kernel").program;
     let mut params = vec![0; program.param_bytes];
     assert_eq!(args.len(), program.params.len());
@@ -105,7 +105,7 @@ pub fn launch(
         };
         params[*offset..offset + size].copy_from_slice(&bytes);
     }
-    let memory = Device::lock().snapshot();
+    let memory = Device::lock().snapshot(0);
     let (serial, multiprocessors) = (next_serial(), 108);
     let outcome =
         Launch { program, grid, block, params, dynamic_shared: shared, memory, serial, multiprocessors }
