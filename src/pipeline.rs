@@ -99,8 +99,8 @@ pub struct Segmentation {
     pub stages: Vec<Stage>,
 }
 
-/// Is told how far the work is.
-pub trait Observer {
+/// Is told how far the work is, by the thread of one device or another.
+pub trait Observer: Send {
     /// The network begins with a volume of this many voxels.
     fn network_begins(&mut self, voxels: u64);
     /// The network has done this many voxels in all.

@@ -123,3 +123,41 @@ pub fn block_for_memory(volume: Shape, bytes: u64, bytes_per_voxel: u64) -> Shap
     let extent = (ALIGNMENT..=longest).rev().step_by(ALIGNMENT).find(|extent| fits(*extent));
     [extent.unwrap_or(ALIGNMENT); 3]
 }
+
+/// Blocks of at most `block` voxels with which `devices` devices have done the volume as soon as may be: of all cuts into at most
+/// two parts for each device that with which the busiest device reads the fewest voxels, in slabs where others are no better.
+pub fn shared_block(volume: Shape, block: Shape, devices: usize) -> Shape {
+    let most = 2 * devices;
+    let mut best = block;
+    let mut least = busiest(&blocks(volume, block), devices);
+    for [x, y, z] in cuts(most) {
+        let extent = |axis: usize, parts: usize| match parts {
+            1 => block[axis],
+            _ => block[axis].min(volume[axis].div_ceil(parts)),
+        };
+        let cut = [extent(0, z), extent(1, y), extent(2, x)];
+        let reads = busiest(&blocks(volume, cut), devices);
+        if reads < least {
+            (best, least) = (cut, reads);
+        }
+    }
+    best
+}
+
+/// All ways to cut x, y and z into at most `most` parts in all, z first.
+fn cuts(most: usize) -> impl Iterator<Item = Shape> {
+    let x = 1..=most;
+    x.flat_map(move |x| (1..=most / x).flat_map(move |y| (1..=most / (x * y)).map(move |z| [x, y, z])))
+}
+
+/// How many voxels the busiest of the devices reads where each takes the next block when it has read the fewest.
+fn busiest(blocks: &[Block], devices: usize) -> u64 {
+    let mut reads = vec![0; devices];
+    for block in blocks {
+        let voxels: u64 = block.read_shape.iter().map(|&extent| extent as u64).product();
+        if let Some(least) = reads.iter_mut().min() {
+            *least += voxels;
+        }
+    }
+    reads.into_iter().max().unwrap_or(0)
+}

@@ -6,6 +6,7 @@ use tascan::network::axes::{ORDERS, transposed};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::network::{Network, TrainingNetwork};
 use tascan::ops::softmax;
+use tascan::tiles;
 use tascan::weights::Weights;
 
 use crate::ops::grids;
@@ -201,4 +202,15 @@ fn training_mode_with_the_batch_as_running_statistics_equals_inference() {
     // Running variances are unbiased, the batch's are not: 4 voxels at the coarsest grid make the difference.
     let mean: f32 = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f32>() / found.len() as f32;
     assert!(mean <= 0.02, "mean difference {mean}");
+}
+
+#[test]
+fn devices_share_a_volume_evenly() {
+    // A single device has nothing to gain from smaller blocks.
+    assert_eq!(tiles::shared_block([100; 3], [104; 3], 1), [104; 3]);
+    assert_eq!(tiles::shared_block([100; 3], [104; 3], 2), [50, 104, 104]);
+    // A flat volume is read whole by every slab.
+    assert_eq!(tiles::shared_block([12, 16, 128], [128; 3], 2), [128, 128, 64]);
+    // Where memory asks for many blocks, no slab exceeds them.
+    assert!(tiles::shared_block([300, 400, 500], [64; 3], 2).iter().all(|extent| *extent <= 64));
 }

@@ -87,14 +87,24 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     })
 }
 
-/// Blocks whose network fits the device, on a GPU beside the classes of the whole volume.
+/// Blocks whose network fits the device; several GPUs get as much to do each as blocks allow. A single GPU keeps the classes of the
+/// whole volume as well.
 ///
 /// # Errors
 /// Those of [`memory()`].
 pub fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
-    let (mut bytes, bytes_per_voxel) = memory(device)?;
-    if let Device::Cuda { .. } = device {
-        bytes = bytes.saturating_sub(shape.iter().map(|&extent| extent as u64).product());
-    }
-    Ok(tiles::block_for_memory(shape, bytes, bytes_per_voxel))
+    let each = device.each();
+    let kept = match device {
+        Device::Cuda { others, .. } if others.is_empty() => {
+            shape.iter().map(|&extent| extent as u64).product()
+        }
+        _ => 0,
+    };
+    let fits = |device| {
+        let (bytes, bytes_per_voxel) = memory(device)?;
+        Ok(tiles::block_for_memory(shape, bytes.saturating_sub(kept), bytes_per_voxel))
+    };
+    let blocks = each.iter().map(fits).collect::<Result<Vec<_>>>()?;
+    let least = blocks.into_iter().min().unwrap_or(shape);
+    Ok(tiles::shared_block(shape, least, each.len()))
 }

@@ -6,13 +6,12 @@ use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
-use super::blocks::{self, Job};
+use super::blocks::{self, Job, Read};
 use super::engine::{Engine, Plane, Wanted};
 use super::inference::Network;
 use crate::device::Device;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::{Error, Result};
-use crate::grey::Grey;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::softmax;
 use crate::scale::{self, Enlargement};
@@ -32,7 +31,8 @@ pub struct Prediction {
 
 /// How to run the network over a volume.
 pub struct Predictor {
-    networks: Vec<Engine>,
+    /// Of each device, one for each axis order.
+    networks: Vec<Vec<Engine>>,
     /// Whether probabilities are kept: 12 bytes a voxel.
     pub keep_probabilities: bool,
     /// Whether the classes stay on the GPU as well.
@@ -44,16 +44,17 @@ impl Predictor {
     /// says so, else membrane where any says so, else foreground; probabilities are their mean.
     pub fn new(weights: &Weights, transposes: bool) -> Self {
         let networks = in_orders(weights, transposes).map(|weights| Engine::Cpu(Network::new(&weights)));
-        Predictor { networks: networks.collect(), keep_probabilities: false, keep_on_gpu: false }
+        Predictor { networks: vec![networks.collect()], keep_probabilities: false, keep_on_gpu: false }
     }
 
-    /// As [`new`](Self::new), on the device.
+    /// As [`new`](Self::new), on the device; several GPUs share the blocks.
     ///
     /// # Errors
     /// Those of [`Engine::new`].
     pub fn on(device: &Device, weights: &Weights, transposes: bool) -> Result<Self> {
-        let networks = in_orders(weights, transposes).map(|weights| Engine::new(device, &weights));
-        let networks = networks.collect::<Result<_>>()?;
+        let on_one =
+            |device| in_orders(weights, transposes).map(|weights| Engine::new(device, &weights)).collect();
+        let networks = device.each().iter().map(on_one).collect::<Result<_>>()?;
         Ok(Predictor { networks, keep_probabilities: false, keep_on_gpu: false })
     }
 
@@ -65,15 +66,16 @@ impl Predictor {
         &self,
         shape: Shape,
         block: Shape,
-        read: &mut dyn FnMut(Shape, Shape) -> Result<Grey>,
-        progress: &mut dyn FnMut(usize),
+        read: &mut Read,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
         let kept = self.keeps_on_gpu(shape);
-        let count = self.networks.len();
+        let count = self.count();
         let mut done = 0.0;
         let wanted = if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes };
-        let job = Job { networks: &self.networks, wanted, kept: kept.as_ref() };
+        let networks: Vec<_> = self.networks.iter().map(|networks| &networks[..]).collect();
+        let job = Job { networks: &networks, wanted, kept: kept.as_ref() };
         blocks::run(job, shape, block, read, &mut |block, i, z, plane| {
             prediction.add_plane(block, z, plane, (i, count));
             done += share(block, count);
@@ -82,9 +84,15 @@ impl Predictor {
         Ok(Prediction { on_gpu: kept, ..prediction })
     }
 
-    /// Where the classes of the whole volume stay on the GPU.
+    /// How many networks see each block.
+    fn count(&self) -> usize {
+        self.networks.first().map_or(0, Vec::len)
+    }
+
+    /// Where the classes of the whole volume stay on the GPU, which has to find them alone.
     fn keeps_on_gpu(&self, shape: Shape) -> Option<DeviceVolume<u8>> {
-        match &self.networks[..] {
+        let [networks] = &self.networks[..] else { return None };
+        match &networks[..] {
             [Engine::Cuda(network), ..] if self.keep_on_gpu => {
                 let none = |error: &Error| tracing::debug!("classes do not stay on the GPU: {error}");
                 network.keep(shape).inspect_err(none).ok()
@@ -103,16 +111,17 @@ impl Predictor {
         shape: Shape,
         factors: Shape,
         block: Shape,
-        read: &mut dyn FnMut(Shape, Shape) -> Result<Grey>,
-        progress: &mut dyn FnMut(usize),
+        read: &mut Read,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
         let (whole, enlargement) = (Block::whole(shape), Enlargement::new(shape, factors));
-        let count = self.networks.len();
+        let count = self.count();
         let mut logits = Array3::from_elem(scale::reduced_shape(shape, factors), [0.0; CLASSES]);
         let mut done = 0.0;
         for i in 0..count {
-            let job = Job { networks: &self.networks[i..=i], wanted: Wanted::Logits, kept: None };
+            let networks: Vec<_> = self.networks.iter().map(|networks| &networks[i..=i]).collect();
+            let job = Job { networks: &networks, wanted: Wanted::Logits, kept: None };
             blocks::run(job, logits.dim().into(), block, read, &mut |block, _, z, plane| {
                 if let Plane::Logits(rows) = plane {
                     keep_plane(&mut logits, block, z, rows);
