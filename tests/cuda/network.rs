@@ -21,7 +21,7 @@ use crate::{compare, recipe};
 const TOLERANCES: [(Precision, f32); 3] =
     [(Precision::F32, 1e-5), (Precision::F16, 5e-3), (Precision::Bf16, 4e-2)];
 
-fn noise(shape: [usize; 3]) -> Array3<f32> {
+pub(super) fn noise(shape: [usize; 3]) -> Array3<f32> {
     Array3::from_shape_vec(shape, grids::noise(shape.iter().product(), 1)).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn probabilities_equal_those_of_the_cpu() {
     });
 }
 
-fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Prediction {
+pub(super) fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Prediction {
     predict_all(predictor, volume, block).unwrap()
 }
 
