@@ -101,8 +101,8 @@ pub fn label_cells(classes: ArrayView3<u8>, spacing: Option<Spacing>, options: &
     label_cells_on(&Device::Cpu, classes, spacing, options)
 }
 
-/// [`label_cells`] on a device. Where a GPU has too little free memory for the volume, or cannot number its voxels, the CPU
-/// does it.
+/// [`label_cells`] on a device, of several GPUs on the first. Where a GPU has too little free memory for the volume, or cannot
+/// number its voxels, the CPU does it.
 ///
 /// # Errors
 /// Those of [`label_cells`], and those of the GPU.

@@ -71,7 +71,7 @@ impl Model {
 /// What a user may choose.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where network and clustering run.
+    /// Where network and clustering run; of several GPUs the first does the clustering.
     pub device: Device,
     /// In place of the model's own normalisation.
     pub normalization: Option<Normalization>,

@@ -31,7 +31,8 @@ pub struct Args {
     /// A model file in place of the built-in one: safetensors, or a PyTorch checkpoint of the authors'.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Where network and clustering run: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
+    /// Where network and clustering run: auto (the first GPU that can be used, else the CPU), cpu, cuda, cuda:NUMBER, or cuda:all:
+    /// the network on all GPUs that can be used, the clustering on the first.
     #[arg(long, default_value_t)]
     device: Choice,
     /// How a GPU keeps weights and activations: f16 on tensor cores; bf16 on those from the RTX 30 series on; or f32 as the
