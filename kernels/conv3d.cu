@@ -11,12 +11,13 @@
 namespace {
 
 constexpr int Cout = 64;
+constexpr int Warps = 4;  // of a block on tensor cores
 
 template <int Stride, int Cin, int Chunk>
 using Fma = FmaTile<3, Stride, Cin, Cout, Chunk, 4, 4>;
 
 template <class Half, int Stride, int Cin, int Chunk, int TileY>
-using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY>;
+using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY, Warps>;
 
 // The first voxel of the block's tile.
 template <int TileZ, int TileY>
@@ -127,28 +128,28 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f32(Convolu
     store(tile, conv, origin, sum);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
     halve<32>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
     halve<64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_residual_f16(Convolution<__half> conv) {
     residual(conv);
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_32_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_32_bf16(Convolution<__nv_bfloat16> conv) {
     halve<32>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_halve_64_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_64_bf16(Convolution<__nv_bfloat16> conv) {
     halve<64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv3d_residual_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_residual_bf16(Convolution<__nv_bfloat16> conv) {
     residual(conv);
 }
 #endif

@@ -12,6 +12,9 @@
 namespace {
 
 constexpr int Cin = 64, TileZ = 4, TileX = 8;
+constexpr int Warps = 4;  // of a block on tensor cores
+// Blocks that a multiprocessor holds of tiles with 32 channels, which have half the sums of those with 64.
+constexpr int SmallTiles = 2 * LargeTiles;
 
 // What one block computes: one parity over a tile of input voxels.
 template <int TileY>
@@ -57,7 +60,7 @@ __device__ void double_grid(const Convolution<float>& conv) {
 
 template <int Cout, int TileY, class Half>
 __device__ void double_grid(const Convolution<Half>& conv) {
-    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY>;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const Part<TileY> part;
@@ -83,20 +86,20 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f32(Con
     double_grid<32, 8>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv_transpose3d_64_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_f16(Convolution<__half> conv) {
     double_grid<64, 8>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_f16(Convolution<__half> conv) {
     double_grid<32, 8>(conv);
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) conv_transpose3d_64_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_bf16(Convolution<__nv_bfloat16> conv) {
     double_grid<64, 8>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_bf16(Convolution<__nv_bfloat16> conv) {
     double_grid<32, 8>(conv);
 }
 #endif

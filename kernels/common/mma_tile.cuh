@@ -1,10 +1,11 @@
 // Sums over windows on tensor cores: values in f16 or bf16 (`Half`), f32 sums, for a tile of output voxels and all output
 // channels.
 //
-// A block of 8 warps holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps:
-// a row of a matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a
-// stage; while one is used the next one is fetched. Weights are packed as the lanes of mma want them
-// (src/device/cuda/packing.rs), their channels permuted so that a lane ends up with 8 neighbouring ones.
+// A block holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps: a row of a
+// matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a stage; while
+// one is used the next one is fetched. Weights are packed as the lanes of mma want them (src/device/cuda/packing.rs), their
+// channels permuted so that a lane ends up with 8 neighbouring ones. Each warp has a part of the voxels and all channels, and
+// reads all weights: the fewer warps share a tile, the less shared memory has to deliver, and the more registers a thread needs.
 // The sums of a voxel are made in one order (chunk, tap, channels), wherever the tile lies.
 #pragma once
 #include "grid.cuh"
@@ -17,9 +18,9 @@ constexpr int LargeTiles = 2;
 constexpr int LargeTiles = 1;
 #endif
 
-template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
+template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY, int Warps = 8>
 struct MmaTile {
-    static constexpr int TileX = 8, Threads = 256, Warps = Threads / 32;
+    static constexpr int TileX = 8, Threads = 32 * Warps;
     static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
     static constexpr int Columns = Cout / 8;                    // of 8 channels
     static constexpr int Positions = Taps * Taps * Taps;
@@ -28,7 +29,8 @@ struct MmaTile {
     static constexpr int InX = (TileX - 1) * Stride + Taps;
     static constexpr int Evens = (InX + 1) / 2;          // voxels of a row whose x is even
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
-    static constexpr int StageUnits = Chunk * Cout / 8;  // of 16 bytes
+    static constexpr int RowUnits = InX * Units;         // in a row of voxels
+    static constexpr int StageUnits = Chunk * Cout / 8;  // in a stage
 
     struct Shared {
         uint4 voxels[InZ * InY * InX * Units];
@@ -53,9 +55,9 @@ struct MmaTile {
         return Stride == 1 ? slot : slot < Evens ? 2 * slot : 2 * (slot - Evens) + 1;
     }
 
-    // Where 16 bytes of a voxel lie: permuted, so that those of 8 neighbouring voxels are in different banks.
-    static __device__ __forceinline__ int place(int voxel, int unit) {
-        return voxel * Units + (unit ^ (voxel / (8 / Units) % Units));
+    // Where 16 bytes of a voxel lie in its row: permuted, so that those of 8 neighbouring voxels are in different banks.
+    static __device__ __forceinline__ int place(int slot, int unit) {
+        return slot * Units + (unit ^ (slot / (8 / Units) % Units));
     }
 
     // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`. Threads follow the
@@ -72,39 +74,36 @@ struct MmaTile {
                 const int first = channel + 8 * unit;
                 value = prologue(*reinterpret_cast<const uint4*>(input + voxel(extent, at) * Cin + first), first);
             }
-            shared.voxels[place(row * InX + slot, unit)] = value;
+            shared.voxels[row * RowUnits + place(slot, unit)] = value;
         }
     }
 
-    // How far the voxel of a tap lies behind that of the first one; no lane is in it, and x is a constant to the compiler.
-    static __device__ __forceinline__ int behind(int zy, int x) {
-        return (zy / Taps * InY + zy % Taps) * InX + slot(x);
+    // How far the rows of matrix m lie behind those of the warp's first one: a constant, as whole planes of the tile or a part
+    // of one fall to a warp.
+    static __device__ __forceinline__ int behind(int m) {
+        constexpr int InPlane = TileY / 2;
+        static_assert(Matrices % InPlane == 0 || InPlane % Matrices == 0, "a warp has whole planes or a part of one");
+        return (m / InPlane * InY + m % InPlane * 2) * Stride * RowUnits;
     }
 
-    // The voxels that the lane names for ldmatrix at the first tap: lanes 0 to 7 and 8 to 15 the two rows of matrix m, lanes 16
-    // and up the same rows' next 8 channels.
-    static __device__ __forceinline__ int named(int m) {
+    // What the lane names for ldmatrix at the first tap along z and y and tap x: lanes 0 to 7 and 8 to 15 the two rows of the
+    // warp's first matrix, lanes 16 and up the same rows' next 8 channels.
+    static __device__ __forceinline__ int named(int x) {
         const int lane = threadIdx.x % 32;
-        const Shape first = row(m);
-        return (first.z * InY + first.y + lane / 8 % 2) * Stride * InX + lane % 8;
+        const Shape first = row(0);
+        return (first.z * InY + first.y + lane / 8 % 2) * Stride * RowUnits + place(lane % 8 + slot(x), lane / 16);
     }
 
-    // Adds the products of one tap, whose voxels are `offset` behind the `first` ones.
-    __device__ __forceinline__ void accumulate(const Shared& shared, const int (&first)[Matrices], int offset,
-                                               const uint4* weights) {
+    // Adds the products of one tap, whose voxels lie at `at` and behind.
+    __device__ __forceinline__ void accumulate(const Shared& shared, int at, const uint4* weights) {
         const int lane = threadIdx.x % 32;
-        int at[Matrices];
-#pragma unroll
-        for (int m = 0; m < Matrices; m++) {
-            at[m] = place(first[m] + offset, lane / 16);
-        }
 #pragma unroll
         for (int step = 0; step < Chunk / 16; step++) {
             unsigned voxels[Matrices][4];
 #pragma unroll
             for (int m = 0; m < Matrices; m++) {
-                // Two units on: `place` permutes by exclusive or.
-                load_matrix(voxels[m], &shared.voxels[at[m] ^ 2 * step]);
+                // Two units on: `place` permutes by exclusive or, and rows are whole voxels.
+                load_matrix(voxels[m], &shared.voxels[(at ^ 2 * step) + behind(m)]);
             }
             multiply_all(voxels, weights + step * Cout * 2, lane);
         }
@@ -138,34 +137,39 @@ struct MmaTile {
         const uint4* weights = reinterpret_cast<const uint4*>(packed);
         constexpr int Stages = Cin / Chunk * Positions;
         clear();
-        int first[Matrices];
+        int first[Taps];
 #pragma unroll
-        for (int m = 0; m < Matrices; m++) {
-            first[m] = named(m);
+        for (int x = 0; x < Taps; x++) {
+            first[x] = named(x);
         }
         Fetch<StageUnits, Threads> fetch;
         fetch.begin(shared.weights[0], weights);
         fetch.end(shared.weights[0]);
-        int stage = 0;
+        uint4 *used = shared.weights[0], *next = shared.weights[1];
+        int left = Stages;
 #pragma unroll 1
         for (int channel = 0; channel < Cin; channel += Chunk) {
             __syncthreads();
             load(shared, input, extent, origin, channel, prologue);
 #pragma unroll 1
             for (int zy = 0; zy < Taps * Taps; zy++) {
+                const int rows = (zy / Taps * InY + zy % Taps) * RowUnits;
 #pragma unroll
-                for (int x = 0; x < Taps; x++, stage++) {
+                for (int x = 0; x < Taps; x++) {
                     // What was fetched and loaded is there for all, and nobody uses the stage before any more.
                     __syncthreads();
-                    uint4* next = shared.weights[(stage + 1) % 2];
                     weights += StageUnits;
-                    if (stage + 1 < Stages) {
+                    const bool is_last = --left == 0;
+                    if (!is_last) {
                         fetch.begin(next, weights);
                     }
-                    accumulate(shared, first, behind(zy, x), shared.weights[stage % 2]);
-                    if (stage + 1 < Stages) {
+                    accumulate(shared, first[x] + rows, used);
+                    if (!is_last) {
                         fetch.end(next);
                     }
+                    uint4* const done = used;
+                    used = next;
+                    next = done;
                 }
             }
         }

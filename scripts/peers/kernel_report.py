@@ -21,6 +21,11 @@ LIMITS = {
     100: (2048, 32, 228 << 10, 1024, 128),
     120: (1536, 24, 100 << 10, 1024, 128),
 }
+# Cycles for which one HMMA holds a scheduler's tensor core, f16 with f32 sums at the documented dense peak: m16n8k8 on an RTX
+# 2080 Ti, m16n8k16 on an A100, an A40 (GeForce of 8.6: twice as many), an H100.
+TENSOR_CYCLES = {75: 16, 80: 8, 86: 16, 90: 4}
+# Bytes a cycle of shared memory for each of a multiprocessor's four schedulers.
+SHARED_RATE = 128 / 4
 REGISTERS, REGISTER_UNIT = 65536, 256
 
 
@@ -84,13 +89,29 @@ def print_loops(folder, nvdisasm):
     for path in sorted(folder.glob("*.cubin")):
         architecture = int(path.stem.rsplit("_", 1)[1])
         if architecture in (75, 80, 90, 120):
-            for name, counts in hot_loops(nvdisasm, path).items():
+            for name, (counts, _) in hot_loops(nvdisasm, path).items():
                 total = sum(counts.values())
                 shares = [f"{100 * counts[kind] / total:.0f} %" if counts[kind] else "" for kind in CLASSES]
                 rows.append((name, architecture, [str(total)] + shares))
     print("Instructions of the innermost loop with the most arithmetic, behind its last barrier, and what share is what.\n")
     rows = [[f"`{name}`", f"{a // 10}.{a % 10}"] + row for name, a, row in sorted(rows)]
     table(["kernel", "for", "instructions"] + CLASSES, rows)
+
+
+def print_reachable(folder, nvdisasm):
+    shares = {}
+    for architecture, cycles in TENSOR_CYCLES.items():
+        for path in folder.glob(f"*_{architecture}.cubin"):
+            for name, (counts, moved) in hot_loops(nvdisasm, path).items():
+                if name.endswith("_f16") and counts["tensor"]:
+                    tensor, issue, shared = cycles * counts["tensor"], sum(counts.values()), moved / SHARED_RATE
+                    longest = max(tensor, issue, shared)
+                    # In this order, so that a tie with the tensor cores names nothing.
+                    limit = {issue: ", issue", shared: ", shared", tensor: ""}[longest]
+                    shares.setdefault(name, {})[architecture] = f"{100 * tensor / longest:.0f} %{limit}"
+    print("Share of the tensor cores' peak that the hot loop alone can reach, and what limits it.\n")
+    rows = [[f"`{name}`"] + [found[a] for a in TENSOR_CYCLES] for name, found in sorted(shares.items())]
+    table(["kernel"] + [f"{a // 10}.{a % 10}" for a in TENSOR_CYCLES], rows)
 
 
 def print_traffic(reports):
@@ -110,6 +131,7 @@ def main():
     folder, nvdisasm, *reports = map(Path, sys.argv[1:])
     print_resources(resources(folder), threads(folder))
     print_loops(folder, nvdisasm)
+    print_reachable(folder, nvdisasm)
     print_traffic(reports)
 
 

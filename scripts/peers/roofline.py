@@ -91,7 +91,7 @@ def main():
     for gpu in GPUS:
         loops = {}
         for path in folder.glob(f"*_{gpu.architecture}.cubin"):
-            loops |= hot_loops(nvdisasm, path)
+            loops |= {name: counts for name, (counts, _) in hot_loops(nvdisasm, path).items()}
         times = [seconds(layer, gpu, loops) for layer in layers()]
         for name, shape in volumes.items():
             read = voxels_read(shape, gpu)

@@ -105,7 +105,8 @@ impl Conv3d {
             (Precision::Bf16, _, 32) => ("conv3d_halve_32_bf16", 4, 16),
             (Precision::Bf16, ..) => ("conv3d_halve_64_bf16", 4, 16),
         };
-        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, rows, 8], threads: 256, doubles: false };
+        let threads = if precision == Precision::F32 { 256 } else { 128 };
+        let plan = cuda::Plan { file: "conv3d", kernel, tile: [4, rows, 8], threads, doubles: false };
         let window = Window { extent: [SIZE; 3], cin, cout, chunk };
         let packed = window.pack(precision, |k, i, o| weight[self.index(o, i, k)]);
         cuda::Convolution::new(gpu, plan, &packed, norm, bias)

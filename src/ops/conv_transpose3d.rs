@@ -97,7 +97,8 @@ impl ConvTranspose3d {
             (Precision::Bf16, _) => ("conv_transpose3d_64_bf16", 8),
         };
         let (file, tile) = ("conv_transpose3d", [4, rows, 8]);
-        let plan = cuda::Plan { file, kernel, tile, threads: 256, doubles: true };
+        let threads = if precision == Precision::F32 { 256 } else { 128 };
+        let plan = cuda::Plan { file, kernel, tile, threads, doubles: true };
         let window = Window { extent: [2; 3], cin, cout, chunk: 32 };
         let packed = positions([2; 3]).flat_map(|parity| {
             window.pack(precision, |tap, i, o| {
