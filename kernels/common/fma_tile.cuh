@@ -7,6 +7,7 @@
 #pragma once
 #include "affine.cuh"
 #include "grid.cuh"
+#include "shared.cuh"
 
 // Fills a box of shared memory, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from
 // `origin` on, zero outside, each passed through `prologue`.
@@ -63,7 +64,7 @@ struct FmaTile {
         const float4 w0 = __ldg(w), w1 = __ldg(w + Lanes), w2 = __ldg(w + 2 * Lanes), w3 = __ldg(w + 3 * Lanes);
 #pragma unroll
         for (int v = 0; v < TileX; v++) {
-            const float4 value = *reinterpret_cast<const float4*>(voxels + v * Stride * Chunk);
+            const float4 value = load_shared(voxels + v * Stride * Chunk);
             multiply_add(sum[v], value.x, w0);
             multiply_add(sum[v], value.y, w1);
             multiply_add(sum[v], value.z, w2);

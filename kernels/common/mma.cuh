@@ -3,9 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-__device__ __forceinline__ unsigned shared_address(const void* pointer) {
-    return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
+#include "shared.cuh"
 
 // A 16x16 matrix of 16-bit values as mma wants its first operand; each lane names one of the 32 half rows.
 __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half_row) {
