@@ -113,51 +113,48 @@ pub fn halved(block: Shape) -> Option<Shape> {
     (half[axis] < block[axis]).then_some(half)
 }
 
-/// The extent of cubic blocks whose network fits `bytes` of memory, given what the network takes per voxel.
-pub fn block_for_memory(volume: Shape, bytes: u64, bytes_per_voxel: u64) -> Shape {
-    let fits = |extent: usize| {
-        let read = volume.map(|n| (extent + HALO_BEFORE + HALO_AFTER).min(n) as u64);
-        read.iter().product::<u64>().saturating_mul(bytes_per_voxel) <= bytes
+/// The blocks of which none reads more than `most` voxels and with which `devices` devices, each taking the next one, have done the
+/// volume soonest: those that read the fewest voxels in all, several devices having as much to do each as may be, slabs before others. The
+/// least ones where all others read more.
+pub fn best_block(volume: Shape, most: u64, devices: usize) -> Shape {
+    let [along_z, along_y, along_x] = volume.map(cuts);
+    let mut best = ([ALIGNMENT; 3], u64::MAX);
+    for x in &along_x {
+        for y in &along_y {
+            for z in &along_z {
+                let fits = z.longest * y.longest * x.longest <= most;
+                let rounds = (z.parts * y.parts * x.parts).div_ceil(devices as u64);
+                // The busiest device's voxels, were all blocks as large as the mean of them.
+                let reads = z.read * y.read * x.read * rounds / (z.parts * y.parts * x.parts);
+                if fits && reads < best.1 {
+                    best = ([z.extent, y.extent, x.extent], reads);
+                }
+            }
+        }
+    }
+    best.0
+}
+
+/// One way to cut an axis into parts of equal extent.
+struct Cut {
+    extent: usize,
+    parts: u64,
+    /// Voxels that the parts read in all.
+    read: u64,
+    /// And the one that reads the most.
+    longest: u64,
+}
+
+/// All ways to cut an axis of `len` voxels, into a single part first.
+fn cuts(len: usize) -> Vec<Cut> {
+    let mut extents: Vec<_> =
+        (1..=len.div_ceil(ALIGNMENT)).map(|parts| len.div_ceil(parts).next_multiple_of(ALIGNMENT)).collect();
+    extents.dedup();
+    let cut = |extent| {
+        let parts = blocks([len, 1, 1], [extent, 1, 1]);
+        let reads = || parts.iter().map(|part| part.read_shape[0] as u64);
+        let longest = reads().max().unwrap_or(0);
+        Cut { extent, parts: parts.len() as u64, read: reads().sum(), longest }
     };
-    let longest = volume.iter().copied().max().unwrap_or(1).next_multiple_of(ALIGNMENT);
-    let extent = (ALIGNMENT..=longest).rev().step_by(ALIGNMENT).find(|extent| fits(*extent));
-    [extent.unwrap_or(ALIGNMENT); 3]
-}
-
-/// Blocks of at most `block` voxels with which `devices` devices have done the volume as soon as may be: of all cuts into at most
-/// two parts for each device that with which the busiest device reads the fewest voxels, in slabs where others are no better.
-pub fn shared_block(volume: Shape, block: Shape, devices: usize) -> Shape {
-    let most = 2 * devices;
-    let mut best = block;
-    let mut least = busiest(&blocks(volume, block), devices);
-    for [x, y, z] in cuts(most) {
-        let extent = |axis: usize, parts: usize| match parts {
-            1 => block[axis],
-            _ => block[axis].min(volume[axis].div_ceil(parts)),
-        };
-        let cut = [extent(0, z), extent(1, y), extent(2, x)];
-        let reads = busiest(&blocks(volume, cut), devices);
-        if reads < least {
-            (best, least) = (cut, reads);
-        }
-    }
-    best
-}
-
-/// All ways to cut x, y and z into at most `most` parts in all, z first.
-fn cuts(most: usize) -> impl Iterator<Item = Shape> {
-    let x = 1..=most;
-    x.flat_map(move |x| (1..=most / x).flat_map(move |y| (1..=most / (x * y)).map(move |z| [x, y, z])))
-}
-
-/// How many voxels the busiest of the devices reads where each takes the next block when it has read the fewest.
-fn busiest(blocks: &[Block], devices: usize) -> u64 {
-    let mut reads = vec![0; devices];
-    for block in blocks {
-        let voxels: u64 = block.read_shape.iter().map(|&extent| extent as u64).product();
-        if let Some(least) = reads.iter_mut().min() {
-            *least += voxels;
-        }
-    }
-    reads.into_iter().max().unwrap_or(0)
+    extents.into_iter().map(cut).collect()
 }

@@ -5,6 +5,7 @@ at one a cycle for each of a multiprocessor's four schedulers. Prints Markdown.
 """
 import sys
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -71,10 +72,14 @@ def seconds(layer, gpu, loops):
 def voxels_read(shape, gpu):
     """Of all blocks, as src/tiles.rs cuts them for the memory: 121 bytes a voxel, nine tenths of the capacity."""
     before, after, bytes_per_voxel = 40, 32, 121
-    fits = lambda extent: prod(min(extent + before + after, n) for n in shape) * bytes_per_voxel <= 0.9 * gpu.capacity
-    extent = max(e for e in range(8, max(shape) + 8, 8) if fits(e))
-    along = lambda n: sum(min(s + extent + after, n) - max(s - before, 0) for s in range(0, n, extent))
-    return prod(along(n) for n in shape)
+
+    def reads(n, extent):
+        return [min(start + extent + after, n) - max(start - before, 0) for start in range(0, n, extent)]
+
+    axes = [{-(-n // parts // 8) * 8 for parts in range(1, n // 8 + 2)} for n in shape]
+    cuts = ([reads(n, extent) for n, extent in zip(shape, extents)] for extents in product(*axes))
+    fits = lambda cut: prod(map(max, cut)) * bytes_per_voxel <= 0.9 * gpu.capacity
+    return min(prod(map(sum, cut)) for cut in cuts if fits(cut))
 
 
 def main():

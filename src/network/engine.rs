@@ -72,8 +72,8 @@ impl Engine {
     }
 }
 
-/// The bytes that a network may take on the device, of several GPUs the first, and how many it takes for each voxel that it reads. On the CPU
-/// it may take half of the free memory: the results need the other half.
+/// The bytes that a network may take on the device, of several GPUs the first, and how many it takes for each voxel that it
+/// reads. On the CPU it may take half of the free memory: the results need the other half.
 ///
 /// # Errors
 /// Where the driver of a GPU does not say how much memory is free.
@@ -100,11 +100,7 @@ pub fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
         }
         _ => 0,
     };
-    let fits = |device| {
-        let (bytes, bytes_per_voxel) = memory(device)?;
-        Ok(tiles::block_for_memory(shape, bytes.saturating_sub(kept), bytes_per_voxel))
-    };
-    let blocks = each.iter().map(fits).collect::<Result<Vec<_>>>()?;
-    let least = blocks.into_iter().min().unwrap_or(shape);
-    Ok(tiles::shared_block(shape, least, each.len()))
+    let fits = |device| memory(device).map(|(bytes, a_voxel)| bytes.saturating_sub(kept) / a_voxel);
+    let most = each.iter().map(fits).collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(0);
+    Ok(tiles::best_block(shape, most, each.len()))
 }
