@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::batches::{Batch, Batches};
 use super::checkpoint::{Best, Checkpoint, Progress};
-use super::config::{Config, Precision, Validation};
+use super::config::{Config, Cuboids, Precision, Validation};
 use super::curve;
 use super::log::{Log, Row, Scored};
 use super::validation::Validator;
@@ -193,7 +193,8 @@ impl Run<'_> {
         let voxels: usize = batch.shape.iter().product();
         let truth = Truth { class: &batch.class, weight: &batch.weight };
         let n = batch.raw.len() / voxels;
-        let loss = self.network.loss(&batch.raw, n, batch.shape, truth, &self.config.loss)?;
+        let loss = self.network.loss(&batch.raw, n, batch.shape, truth, &self.config.loss);
+        let loss = loss.map_err(|error| self.advise(error))?;
         if !loss.is_finite() {
             let steps = self.progress.steps;
             return Err(Error::invalid(format!(
@@ -201,7 +202,7 @@ impl Run<'_> {
             )));
         }
         let rate = self.config.optimiser.at(self.progress.steps, self.config.steps);
-        self.network.update(rate)?;
+        self.network.update(rate).map_err(|error| self.advise(error))?;
         self.progress.steps += 1;
         let values = &self.network.weights().values;
         self.config.optimiser.average(&mut self.average, values, self.progress.steps);
@@ -217,6 +218,18 @@ impl Run<'_> {
             self.report(&row);
         }
         Ok(row)
+    }
+
+    /// Says which settings need less memory, where that is what is missing.
+    fn advise(&self, error: Error) -> Error {
+        let Cuboids { batch, largest, .. } = self.config.cuboids;
+        match error {
+            Error::DeviceMemory(message) => Error::DeviceMemory(format!(
+                "{message}; a step takes less with fewer or smaller cuboids (cuboids.batch = {batch}, \
+                 cuboids.largest = {largest})"
+            )),
+            other => other,
+        }
     }
 
     fn report(&self, row: &Row) {

@@ -40,8 +40,10 @@ fn a_kernel_that_fails_on_the_way_is_named() {
         return;
     }
     // A block has 11 launches.
-    for (launch, kernel) in [("1", "kernel first_conv_f16"), ("14", "kernel conv3d_residual_f16")] {
-        let words = [kernel, " blocks of 256 threads on cuda:0", "CUDA_ERROR_LAUNCH_FAILED", "--device cpu"];
+    let kernels = [("1", "kernel first_conv_f16", "256"), ("14", "kernel conv3d_residual_f16", "128")];
+    for (launch, kernel, threads) in kernels {
+        let shape = format!(" blocks of {threads} threads on cuda:0");
+        let words = [kernel, &shape, "CUDA_ERROR_LAUNCH_FAILED", "--device cpu"];
         fails("--device cuda --block 80", &[("CUDA_EMULATOR_FAIL_LAUNCH", launch)], &words);
     }
 }
@@ -79,7 +81,7 @@ fn a_volume_that_exceeds_the_memory_has_the_same_labels() {
         assert!(output.status.success() && said.contains(words), "{options}, {memory} bytes: {said}");
         sandbox.labels("labels.tif")
     };
-    let expected = labels("--device cuda -v", "1000000000", "in blocks of [128, 128, 128]");
+    let expected = labels("--device cuda -v", "1000000000", "in blocks of [16, 16, 128]");
     // Weights take 2.8 MB, the whole volume 3 MB more.
     assert_eq!(
         labels("--device cuda -v --block 1000", "5000000", " voxels in place of [12, 16, 128]"),

@@ -52,6 +52,20 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
     assert!(model.values.iter().all(|value| value.is_finite()));
 }
 
+#[test]
+fn a_step_that_exceeds_the_memory_says_what_takes_less() {
+    if !are_kernels_built() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("run.toml"), CONFIG.replace("batch = 1", "batch = 6")).unwrap();
+    let mut command = with_emulator(sandbox.command(), "8.0");
+    command.args(["train", "--config", "run.toml", "--device", "cuda"]);
+    // Enough for the weights, the optimiser, and a batch of one.
+    let output = command.env("CUDA_EMULATOR_MEMORY", "48000000").output().unwrap();
+    sandbox.has_failed(&output, &["out of memory", "cuboids.batch = 6", "cuboids.largest = 8"]);
+}
+
 fn loss_of_last_step(sandbox: &Sandbox, folder: &str) -> f64 {
     let log = fs::read_to_string(sandbox.path(folder).join("log.csv")).unwrap();
     let last = log.lines().last().unwrap();
