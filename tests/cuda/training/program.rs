@@ -58,12 +58,12 @@ fn a_step_that_exceeds_the_memory_says_what_takes_less() {
         return;
     }
     let sandbox = Sandbox::new();
-    fs::write(sandbox.path("run.toml"), CONFIG.replace("batch = 1", "batch = 6")).unwrap();
+    fs::write(sandbox.path("run.toml"), CONFIG.replace("batch = 1", "batch = 60")).unwrap();
     let mut command = with_emulator(sandbox.command(), "8.0");
     command.args(["train", "--config", "run.toml", "--device", "cuda"]);
     // Enough for the weights, the optimiser, and a batch of one.
     let output = command.env("CUDA_EMULATOR_MEMORY", "48000000").output().unwrap();
-    sandbox.has_failed(&output, &["out of memory", "cuboids.batch = 6", "cuboids.largest = 8"]);
+    sandbox.has_failed(&output, &["out of memory", "cuboids.batch = 60", "cuboids.largest = 8"]);
 }
 
 fn loss_of_last_step(sandbox: &Sandbox, folder: &str) -> f64 {
