@@ -1,7 +1,7 @@
 //! Grey values of a block as they are stored, and how they become the network's input.
 //!
 //! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself.
-use ndarray::{Array3, CowArray, Ix3};
+use ndarray::{Array3, CowArray, Ix3, Zip};
 
 use crate::intensity::Scaling;
 use crate::volume::Shape;
@@ -73,15 +73,16 @@ impl Grey {
 
     /// The network's input, in the memory of the values where they are `f32`.
     pub fn into_normalised(self) -> Array3<f32> {
-        let mut values = match self.stored {
-            Stored::U8(values) => values.mapv(f32::from),
-            Stored::U16(values) => values.mapv(f32::from),
-            Stored::F32(values) => values,
-        };
-        if self.scaling != Scaling::IDENTITY {
-            values.par_mapv_inplace(|x| self.scaling.apply(x));
+        let Grey { stored, scaling } = self;
+        match stored {
+            Stored::U8(values) => Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into())),
+            Stored::U16(values) => Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into())),
+            Stored::F32(values) if scaling == Scaling::IDENTITY => values,
+            Stored::F32(mut values) => {
+                values.par_mapv_inplace(|x| scaling.apply(x));
+                values
+            }
         }
-        values
     }
 }
 

@@ -146,7 +146,8 @@ fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weight
 
 /// Voxels of the block for each plane that it answers for, where `count` networks run.
 fn share(block: &Block, count: usize) -> f64 {
-    block.shape.iter().product::<usize>() as f64 / (count * block.shape[0]) as f64
+    let [_, rows, columns] = block.shape;
+    (rows * columns) as f64 / count as f64
 }
 
 /// Takes over what the block answers for of plane `at`.

@@ -12,10 +12,10 @@ use super::correlation::{Correlation, weight_gradient};
 use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
-use crate::device::cuda::Gpu;
-use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, extents};
+use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan};
 use crate::device::cuda::packing::Window;
 use crate::device::cuda::volume::DeviceVolume;
+use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::volume::Shape;
 
@@ -76,24 +76,28 @@ impl ClassConv {
     }
 }
 
+/// How the f32 kernel is launched.
+pub(crate) const PLAN_F32: Plan =
+    Plan { file: "class_conv", kernel: "class_conv_f32", tile: [4, 8, 16], threads: 128, doubles: false };
+
 /// The convolution on a GPU: `weight` `[3][32][3][3][3]`, `bias` `[3]`.
 ///
 /// # Errors
 /// Those of [`Convolution::new`].
 pub fn on_gpu(gpu: &Arc<Gpu>, precision: Precision, weight: &[f32], bias: &[f32]) -> Result<OnGpu> {
     let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
+    let on_tensor_cores = |kernel| Plan { kernel, tile: [4, 8, 8], threads: 256, ..PLAN_F32 };
     let fragments = || window.pack(precision, |k, i, class| weight[index(class, i, k)]);
-    let (kernel, tile, threads, packed) = match precision {
+    let (plan, packed) = match precision {
         Precision::F32 => {
             // The lanes run over the voxels, and a thread reads the channels of one class at a time.
             let turned = Window { cin: CLASSES, cout: CIN, ..window };
             let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
-            ("class_conv_f32", [4, 8, 16], 128, packed)
+            (PLAN_F32, packed)
         }
-        Precision::F16 => ("class_conv_f16", [4, 8, 8], 256, fragments()),
-        Precision::Bf16 => ("class_conv_bf16", [4, 8, 8], 256, fragments()),
+        Precision::F16 => (on_tensor_cores("class_conv_f16"), fragments()),
+        Precision::Bf16 => (on_tensor_cores("class_conv_bf16"), fragments()),
     };
-    let plan = Plan { file: "class_conv", kernel, tile, threads, doubles: false };
     Convolution::new(gpu, plan, &packed, None, bias).map(OnGpu)
 }
 
@@ -139,8 +143,8 @@ pub enum Target<'a> {
 struct Place {
     logits: u64,
     classes: u64,
-    shape: [i32; 3],
-    first: [i32; 3],
+    shape: Extent,
+    first: Extent,
     keeps_lowest: i64,
 }
 
@@ -148,8 +152,8 @@ struct Place {
 #[repr(C)]
 pub(crate) struct ClassArguments {
     convolution: Arguments,
-    first: [i32; 3],
-    shape: [i32; 3],
+    first: Extent,
+    shape: Extent,
     places: [Place; 2],
 }
 
@@ -166,8 +170,8 @@ impl OnGpu {
         let whole = Place { keeps_lowest: i64::from(part.keeps_lowest), ..Place::of(whole, first) };
         let arguments = ClassArguments {
             convolution: self.0.arguments(input.address(), input.shape, input.shape),
-            first: extents(part.first),
-            shape: extents(part.shape),
+            first: extent(part.first),
+            shape: extent(part.shape),
             places: [Place::of(part.alone, [0; 3]), whole],
         };
         // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.
@@ -192,7 +196,7 @@ impl Place {
             Target::Logits(grid) => (grid.address(), 0, grid.shape),
             Target::Classes(volume) => (0, volume.address(), volume.shape),
         };
-        Place { logits, classes, shape: extents(shape), first: extents(first), keeps_lowest: 0 }
+        Place { logits, classes, shape: extent(shape), first: extent(first), keeps_lowest: 0 }
     }
 }
 

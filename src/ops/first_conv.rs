@@ -34,6 +34,10 @@ const POSITIONS: usize = 27;
 /// The voxel, and the constant 1.
 const CIN: usize = 2;
 
+/// How the kernels are launched; each has its own name.
+pub(crate) const PLAN: Plan =
+    Plan { file: "first_conv", kernel: "", tile: [4, 4, 16], threads: 256, doubles: false };
+
 /// The parameters of both convolutions, PyTorch's order.
 #[derive(Clone, Copy)]
 pub struct FirstConv<'a> {
@@ -144,17 +148,12 @@ impl FirstConv<'_> {
     /// # Errors
     /// Those of [`Convolution::new`].
     pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<OnGpu> {
-        let plan = Plan {
-            file: "first_conv",
-            kernel: match precision {
-                Precision::F32 => "first_conv_f32",
-                Precision::F16 => "first_conv_f16",
-                Precision::Bf16 => "first_conv_bf16",
-            },
-            tile: [4, 4, 16],
-            threads: 256,
-            doubles: false,
+        let kernel = match precision {
+            Precision::F32 => "first_conv_f32",
+            Precision::F16 => "first_conv_f16",
+            Precision::Bf16 => "first_conv_bf16",
         };
+        let plan = Plan { kernel, ..PLAN };
         // The sums are f32 whatever the precision, and so are the weights.
         let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
         let packed = window.pack(Precision::F32, |k, i, o| self.folded(o, i, linear(k, [3; 3])));

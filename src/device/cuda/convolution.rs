@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use cudarc::driver::DeviceRepr;
 
-use super::Gpu;
 use super::kernels::{Kernel, Launch};
 use super::memory::Buffer;
 use super::pinned::HostBuffer;
+use super::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::ops::batch_norm::Affine;
 use crate::volume::Shape;
@@ -85,8 +85,8 @@ pub(crate) struct Arguments {
     pub(crate) epilogue: u64,
     pub(crate) skip: u64,
     pub(crate) output: u64,
-    pub(crate) input_shape: [i32; 3],
-    pub(crate) output_shape: [i32; 3],
+    pub(crate) input_shape: Extent,
+    pub(crate) output_shape: Extent,
 }
 
 // SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
@@ -175,8 +175,8 @@ impl Convolution {
             epilogue: self.epilogue.address(),
             skip: 0,
             output: 0,
-            input_shape: extents(input_shape),
-            output_shape: extents(output_shape),
+            input_shape: extent(input_shape),
+            output_shape: extent(output_shape),
         }
     }
 
@@ -197,11 +197,6 @@ impl Convolution {
         // SAFETY: the caller's promise.
         unsafe { self.gpu.launch(&self.kernel, launch, arguments) }
     }
-}
-
-/// As the kernels count them.
-pub(crate) fn extents(shape: Shape) -> [i32; 3] {
-    shape.map(|extent| extent as i32)
 }
 
 /// Scales, then shifts.

@@ -27,6 +27,15 @@ use cudarc::driver::{CudaContext, CudaModule, CudaSlice, CudaStream, DriverError
 
 use crate::device::Precision;
 use crate::error::{Error, Result};
+use crate::volume::Shape;
+
+/// `Shape` of kernels/common/grid.cuh.
+pub(crate) type Extent = [i32; 3];
+
+/// An extent or a place as the kernels have it.
+pub(crate) fn extent(shape: Shape) -> Extent {
+    shape.map(|extent| extent as i32)
+}
 
 /// The least compute capability that there are kernels for.
 const LEAST_CAPABILITY: u32 = 75;

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Extent, columns, each_chunk, extent, line};
-use crate::device::cuda::Gpu;
+use super::{columns, each_chunk, line};
 use crate::device::cuda::memory::Buffer;
 use crate::device::cuda::volume::DeviceVolume;
+use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::ops::basins::Peak;
 

@@ -20,13 +20,6 @@ const THREADS: u32 = 256;
 /// Columns that one block of the kernels goes up, and how far.
 const TILE: Shape = [32, 8, 32];
 
-/// `Shape` of kernels/common/grid.cuh.
-type Extent = [i32; 3];
-
-fn extent(shape: Shape) -> Extent {
-    shape.map(|extent| extent as i32)
-}
-
 /// Whether the kernels can number the voxels of a volume: with 32 bits, and its rows as blocks of a grid.
 pub fn can_number(shape: Shape) -> bool {
     const MOST_BLOCKS: usize = 65535;

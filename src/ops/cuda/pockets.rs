@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::{Extent, extent, in_rows};
-use crate::device::cuda::Gpu;
+use super::in_rows;
 use crate::device::cuda::volume::DeviceVolume;
+use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
 
 #[repr(C)]

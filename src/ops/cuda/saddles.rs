@@ -4,10 +4,10 @@ use std::sync::Arc;
 use cudarc::driver::DeviceRepr;
 use rayon::prelude::*;
 
+use super::in_rows;
 use super::pairs::{self, Table};
-use super::{Extent, extent, in_rows};
-use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
+use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::ops::saddles::Saddle;
 

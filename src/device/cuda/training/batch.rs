@@ -81,8 +81,4 @@ impl Batch {
     pub(super) fn volume(&self, number: usize) -> u64 {
         self.address() + (number * self.len() / self.n.max(1) * size_of::<f32>()) as u64
     }
-
-    pub(super) fn extents(&self) -> [i32; 3] {
-        self.shape.map(|extent| extent as i32)
-    }
 }

@@ -4,9 +4,10 @@ use super::packing::Packing;
 use super::places::Order;
 use super::{Batch, Parameters};
 use crate::device::cuda::convolution::{Arguments, Plan};
+use crate::device::cuda::extent;
 use crate::error::Result;
-use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES, ClassArguments};
-use crate::ops::first_conv::COUT as FIRST_CHANNELS;
+use crate::ops::class_conv::{CIN as LAST_CHANNELS, CLASSES, ClassArguments, PLAN_F32};
+use crate::ops::first_conv::{self, COUT as FIRST_CHANNELS};
 
 /// Channels of the coarser grids.
 const CHANNELS: usize = 64;
@@ -33,7 +34,7 @@ fn doubling(channels: usize) -> Plan {
 /// # Errors
 /// Those of all functions here: where the GPU has too little memory or refuses a launch.
 pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch) -> Result<Batch> {
-    let plan = Plan { file: "first_conv", kernel: "first_conv_training", tile: [4, 4, 16], ..WINDOW };
+    let plan = Plan { kernel: "first_conv_training", ..first_conv::PLAN };
     let output = Batch::new(&x.gpu, x.n, x.shape, FIRST_CHANNELS)?;
     run(plan, packing.first(), parameters.value("conv2.bias"), x, None, output)
 }
@@ -110,15 +111,13 @@ pub fn double_to_input(packing: &Packing, name: &str, dy: &Batch, coarse: &Batch
 /// # Errors
 /// Those of [`first`].
 pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result<Batch> {
-    let plan =
-        Plan { file: "class_conv", kernel: "class_conv_f32", tile: [4, 8, 16], threads: 128, doubles: false };
     let output = Batch::new(&u1.gpu, u1.n, u1.shape, CLASSES)?;
     let weights = [packing.weights("conv6", Order::Forward), bias(parameters, "conv6")];
-    let launch = plan.launch(u1.shape, output.shape, 1);
+    let launch = PLAN_F32.launch(u1.shape, output.shape, 1);
     for volume in 0..u1.n {
         let arguments = ClassArguments::all(arguments(weights, u1, &output, volume));
         // SAFETY: the arguments are the kernel's, and the batches have the extents that they state.
-        unsafe { u1.gpu.launch_named([plan.file, plan.kernel], launch, &arguments) }?;
+        unsafe { u1.gpu.launch_named([PLAN_F32.file, PLAN_F32.kernel], launch, &arguments) }?;
     }
     Ok(output)
 }
@@ -167,7 +166,7 @@ fn arguments([weights, epilogue]: [u64; 2], input: &Batch, output: &Batch, volum
         epilogue,
         skip: 0,
         output: output.volume(volume),
-        input_shape: input.extents(),
-        output_shape: output.extents(),
+        input_shape: extent(input.shape),
+        output_shape: extent(output.shape),
     }
 }

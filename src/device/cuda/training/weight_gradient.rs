@@ -4,6 +4,7 @@ use cudarc::driver::DeviceRepr;
 use super::packing::Packing;
 use super::places::Order;
 use super::{Batch, Parameters};
+use crate::device::cuda::extent;
 use crate::device::cuda::kernels::Launch;
 use crate::error::Result;
 
@@ -66,8 +67,8 @@ impl Sums<'_> {
             partial: partial.address(),
             targets: self.targets,
             gradient,
-            fine_shape: fine.extents(),
-            coarse_shape: coarse.extents(),
+            fine_shape: extent(fine.shape),
+            coarse_shape: extent(coarse.shape),
             voxels: coarse.voxels() as i32,
             chunk: chunk as i32,
             chunks: chunks as i32,
