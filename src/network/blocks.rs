@@ -34,22 +34,23 @@ pub type Sink<'a> = dyn FnMut(&Block, usize, usize, Plane) + Send + 'a;
 /// # Errors
 /// Those of `read`, and where a GPU has too little memory for the least block or fails: the first of all.
 pub fn run(job: Job, shape: Shape, block: Shape, read: &mut Read, sink: &mut Sink) -> Result<()> {
-    let todo = Mutex::new(tiles::blocks(shape, block).into_iter().rev().collect());
+    let mut todo: Vec<_> = tiles::blocks(shape, block).into_iter().rev().collect();
+    // Each device has its first block before any of them takes a second one.
+    let firsts: Vec<_> = job.networks.iter().map(|networks| (*networks, todo.pop())).collect();
     let work = Work {
         job,
         shape,
         block,
-        todo,
+        todo: Mutex::new(todo),
         read: Mutex::new(read),
         sink: Mutex::new(sink),
         failed: OnceLock::new(),
     };
-    let Some((first, others)) = job.networks.split_first() else { return Ok(()) };
+    let Some((first, others)) = firsts.split_first() else { return Ok(()) };
     thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> =
-            others.iter().map(|networks| scope.spawn(move || work.drive(networks))).collect();
-        work.drive(first);
+        let others: Vec<_> = others.iter().map(|other| scope.spawn(move || work.drive(*other))).collect();
+        work.drive(*first);
         others.into_iter().for_each(|other| other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
     });
     work.failed.into_inner().map_or(Ok(()), Err)
@@ -69,9 +70,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Keeps one device busy until nothing is left or one has failed.
-    fn drive(&self, networks: &[Engine]) {
-        let pipe = Pipe { work: self, networks, most: self.block, parts: Vec::new(), ahead: None };
+    /// Keeps one device busy, from its first block on, until nothing is left or one has failed.
+    fn drive(&self, (networks, first): (&[Engine], Option<Block>)) {
+        let parts = first.map(|block| (block, 0)).into_iter().collect();
+        let pipe = Pipe { work: self, networks, most: self.block, parts, ahead: None };
         if let Err(error) = pipe.run() {
             // A later error follows from the first, or says no more than it.
             self.failed.set(error).ok();
@@ -94,8 +96,9 @@ struct Pipe<'a, 'b> {
     networks: &'a [Engine],
     /// What the device's memory suffices for.
     most: Shape,
-    /// Parts of blocks for which it did not suffice, the last one first, and by how many networks each is done. No other device
-    /// takes them: the results of one part have to come in the order of the networks, and this device may still have one.
+    /// The first block, and parts of blocks for which it did not suffice, the last one first, and by how many networks each is
+    /// done. No other device takes them: the results of one part have to come in the order of the networks, and this device may
+    /// still have one.
     parts: Vec<(Block, usize)>,
     /// The number of the network, and what the GPU does with it.
     ahead: Option<(usize, Pending)>,

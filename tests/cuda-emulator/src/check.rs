@@ -107,13 +107,10 @@ pub fn tell(report: &Report) {
     }
 }
 
-/// Tells that the host copies bytes which nothing wrote, such as an output that a kernel left out.
-pub fn tell_unwritten_copy(address: u64, bytes: usize, offset: usize) {
+/// Tells what the host does wrong.
+pub fn tell_misuse(what: &str) {
     told().lock().unwrap_or_else(|poisoned| poisoned.into_inner()).faults += 1;
-    eprintln!(
-        "cuda-emulator: {}: the host copies {bytes} bytes from {address:#x}, of which byte {offset} was never written",
-        Kind::Uninitialised.name()
-    );
+    eprintln!("cuda-emulator: {what}");
 }
 
 unsafe extern "C" {

@@ -2,7 +2,7 @@
 //! at a time, checking what compute-sanitizer checks and counting what a profiler counts.
 //!
 //! The way of a launch: `driver` (exported symbols) -> `parse` (PTX text) -> `exec::program` (decoded closures) ->
-//! `exec::launch` (blocks over cores) -> `exec::block` (warps, barriers) -> `exec::schedule` (lanes) -> `memory`
+//! `driver::queue` (streams) -> `exec::launch` (blocks over cores) -> `exec::block` (warps, barriers) -> `exec::schedule` (lanes) -> `memory`
 //! (bytes with their shadow) -> `check` (faults), `count` (profile).
 //!
 //! Environment: `CUDA_EMULATOR_DEVICES` (how many, default 1), `CUDA_EMULATOR_CC` (compute capability, default 8.0),

@@ -4,6 +4,7 @@ use crate::error::LoadError;
 use crate::exec::program::{self, Program, Symbols};
 use crate::memory::device::Device;
 use crate::parse::ast::{Space, Variable};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 /// What a launch may ask for before `cuFuncSetAttribute` allows more.
@@ -20,7 +21,10 @@ pub struct Function {
 pub struct Module {
     /// Of its PTX, 70 for 7.0.
     pub version: u32,
-    pub functions: Vec<Function>,
+    /// Number of its device.
+    pub device: usize,
+    /// A launch holds its own until it is done.
+    pub functions: Vec<Arc<Function>>,
     /// Name, address and size.
     pub globals: Vec<(String, u64, usize)>,
 }
@@ -41,7 +45,8 @@ impl Module {
         if parsed.target > capability {
             return Err(LoadError::Target { target: parsed.target, device: capability });
         }
-        let mut module = Module { version: parsed.version, functions: Vec::new(), globals: Vec::new() };
+        let mut module =
+            Module { version: parsed.version, device, functions: Vec::new(), globals: Vec::new() };
         let local = parsed.kernels.iter().flat_map(|kernel| &kernel.variables);
         for variable in parsed.variables.iter().chain(local).filter(|v| v.space == Space::Global) {
             let address = place(variable, device)?;
@@ -55,12 +60,12 @@ impl Module {
         for kernel in &parsed.kernels {
             let program = program::build(kernel, &parsed.variables, &symbols)?;
             let max_dynamic_shared = DEFAULT_DYNAMIC_SHARED.into();
-            module.functions.push(Function { program, device, max_dynamic_shared });
+            module.functions.push(Arc::new(Function { program, device, max_dynamic_shared }));
         }
         Ok(module)
     }
 
-    pub fn function(&self, name: &str) -> Option<&Function> {
+    pub fn function(&self, name: &str) -> Option<&Arc<Function>> {
         self.functions.iter().find(|function| function.program.name == name)
     }
 }

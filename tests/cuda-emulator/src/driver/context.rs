@@ -1,7 +1,7 @@
 //! Contexts (CUDA Driver API, "Primary Context Management" and "Context Management"): one for each device, which every
 //! thread may make current.
 
-use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, device, put, trouble};
+use super::{CUresult, Handle, INVALID_CONTEXT, SUCCESS, device, put, queue, trouble};
 use crate::memory::device::MOST_DEVICES;
 use std::cell::RefCell;
 use std::ffi::{c_int, c_uint};
@@ -93,7 +93,13 @@ pub unsafe extern "C" fn cuCtxGetDevice(out: *mut c_int) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxSynchronize() -> CUresult {
-    trouble::call().err().unwrap_or(SUCCESS)
+    let device = match trouble::call().and_then(|()| current()) {
+        Ok(device) => device,
+        Err(failed) => return failed,
+    };
+    let mut queues = queue::of(device);
+    queues.finish_all();
+    queues.outcome()
 }
 
 #[unsafe(no_mangle)]

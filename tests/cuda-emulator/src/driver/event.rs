@@ -1,18 +1,40 @@
-//! Events (CUDA Driver API, "Event Management"): the instant at which they were recorded, on a stream of their device.
+//! Events (CUDA Driver API, "Event Management"): a point of a stream of their device, and the time at which it was reached.
 
-use super::{CUresult, Handle, INVALID_HANDLE, SUCCESS, context, put, stream};
+use super::queue::{self, Item, Point};
+use super::stream::{self, Stream};
+use super::{CUresult, Handle, INVALID_HANDLE, NOT_READY, SUCCESS, context, put};
 use std::ffi::c_uint;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 struct Event {
     device: usize,
-    at: Mutex<Option<Instant>>,
+    recorded: Mutex<Option<Recorded>>,
+}
+
+/// What the last record left.
+#[derive(Clone)]
+struct Recorded {
+    point: Point,
+    at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Event {
-    fn at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn recorded(&self) -> MutexGuard<'_, Option<Recorded>> {
+        self.recorded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The point, where there is one that the device has not reached.
+    fn ahead(&self) -> Option<Point> {
+        let recorded = self.recorded().clone()?;
+        (!queue::of(self.device).is_reached(recorded.point)).then_some(recorded.point)
+    }
+
+    /// When the point was reached.
+    fn at(&self) -> Result<Instant, CUresult> {
+        let recorded = self.recorded().clone().ok_or(INVALID_HANDLE)?;
+        let at = recorded.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        at.ok_or(NOT_READY)
     }
 }
 
@@ -23,6 +45,16 @@ unsafe fn event<'a>(handle: Handle) -> Option<&'a Event> {
     unsafe { handle.cast::<Event>().as_ref() }
 }
 
+/// An event and a stream of its device.
+///
+/// # Safety
+/// As for `event` and `stream::find`.
+unsafe fn pair<'a>(handle: Handle, stream: Handle) -> Option<(&'a Event, Stream)> {
+    // SAFETY: the caller's promise.
+    let (event, stream) = unsafe { (event(handle)?, stream::find(stream).ok()?) };
+    (event.device == stream.device).then_some((event, stream))
+}
+
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
@@ -31,7 +63,7 @@ pub unsafe extern "C" fn cuEventCreate(out: *mut Handle, _flags: c_uint) -> CUre
         Ok(device) => device,
         Err(failed) => return failed,
     };
-    let event = Event { device, at: Mutex::default() };
+    let event = Event { device, recorded: Mutex::default() };
     // SAFETY: the caller's promise.
     unsafe { put(out, Box::into_raw(Box::new(event)).cast()) }
 }
@@ -49,24 +81,53 @@ pub unsafe extern "C" fn cuEventDestroy_v2(handle: Handle) -> CUresult {
 }
 
 /// # Safety
-/// As for `event` and `stream::device`.
+/// As for `event` and `stream::find`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuEventRecord(handle: Handle, stream: Handle) -> CUresult {
     // SAFETY: the caller's promise.
-    let (event, device) = unsafe { (event(handle), stream::device(stream)) };
-    let Some(event) = event.filter(|event| device == Ok(event.device)) else { return INVALID_HANDLE };
-    *event.at() = Some(Instant::now());
+    let Some((event, stream)) = (unsafe { pair(handle, stream) }) else { return INVALID_HANDLE };
+    let at = Arc::default();
+    let point = stream.put(Item::Record(Arc::clone(&at)));
+    *event.recorded() = Some(Recorded { point, at });
     SUCCESS
 }
 
+/// An event that was never recorded is waited for by nobody.
+///
+/// # Safety
+/// As for `event` and `stream::find`.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuEventSynchronize(_event: Handle) -> CUresult {
+pub unsafe extern "C" fn cuStreamWaitEvent(stream: Handle, handle: Handle, _flags: c_uint) -> CUresult {
+    // SAFETY: the caller's promise.
+    let Some((event, stream)) = (unsafe { pair(handle, stream) }) else { return INVALID_HANDLE };
+    if let Some(point) = event.ahead() {
+        stream.put(Item::Wait(point));
+    }
     SUCCESS
 }
 
+/// # Safety
+/// As for `event`.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuEventQuery(_event: Handle) -> CUresult {
-    SUCCESS
+pub unsafe extern "C" fn cuEventSynchronize(handle: Handle) -> CUresult {
+    // SAFETY: the caller's promise.
+    let Some(event) = (unsafe { event(handle) }) else { return INVALID_HANDLE };
+    let Some(point) = event.ahead() else { return SUCCESS };
+    let mut queues = queue::of(event.device);
+    queues.reach(point);
+    queues.outcome()
+}
+
+/// Each call brings the stream a step closer.
+///
+/// # Safety
+/// As for `event`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuEventQuery(handle: Handle) -> CUresult {
+    // SAFETY: the caller's promise.
+    let Some(event) = (unsafe { event(handle) }) else { return INVALID_HANDLE };
+    let Some(point) = event.ahead() else { return SUCCESS };
+    queue::of(event.device).step_towards(point)
 }
 
 /// # Safety
@@ -75,10 +136,10 @@ pub extern "C" fn cuEventQuery(_event: Handle) -> CUresult {
 pub unsafe extern "C" fn cuEventElapsedTime(out: *mut f32, from: Handle, to: Handle) -> CUresult {
     // SAFETY: the caller's promise.
     let (Some(from), Some(to)) = (unsafe { (event(from), event(to)) }) else { return INVALID_HANDLE };
-    let (Some(from), Some(to)) = (*from.at(), *to.at()) else { return INVALID_HANDLE };
-    let milliseconds = to.saturating_duration_since(from).as_secs_f32() * 1e3;
+    let milliseconds =
+        from.at().and_then(|from| to.at().map(|to| to.saturating_duration_since(from).as_secs_f32() * 1e3));
     // SAFETY: the caller's promise.
-    unsafe { put(out, milliseconds) }
+    milliseconds.map_or_else(|failed| failed, |milliseconds| unsafe { put(out, milliseconds) })
 }
 
 /// # Safety

@@ -1,5 +1,6 @@
 //! Launches (CUDA Driver API, "Execution Control").
 
+use super::queue::Item;
 use super::{
     CUresult, Handle, ILLEGAL_ADDRESS, INVALID_HANDLE, INVALID_VALUE, LAUNCH_FAILED, LAUNCH_OUT_OF_RESOURCES,
     MISALIGNED_ADDRESS, NOT_SUPPORTED, SUCCESS, device, report, stream, trouble,
@@ -9,6 +10,7 @@ use crate::exec::launch::{Launch, next_serial};
 use crate::memory::device::Device;
 use crate::module::Function;
 use std::ffi::{c_uint, c_void};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `CUlaunchConfig`.
@@ -22,9 +24,42 @@ pub struct Config {
     attribute_count: c_uint,
 }
 
+/// A launch that was found valid, until its turn comes.
+struct Waiting {
+    function: Arc<Function>,
+    grid: [u32; 3],
+    block: [u32; 3],
+    dynamic_shared: usize,
+    params: Vec<u8>,
+}
+
+impl Waiting {
+    fn run(self) -> CUresult {
+        let Waiting { function, grid, block, dynamic_shared, params } = self;
+        let program = &function.program;
+        let memory = Device::lock().snapshot(function.device);
+        let (serial, multiprocessors) = (next_serial(), device::MULTIPROCESSORS);
+        let launch = Launch { program, grid, block, params, dynamic_shared, memory, serial, multiprocessors };
+        let outcome = launch.run();
+        report::add(&program.name, function.device, &outcome.counts);
+        let Some(fault) = outcome.fault else { return SUCCESS };
+        check::tell(&fault);
+        match fault.kind {
+            Kind::OutOfBounds | Kind::UseAfterFree => ILLEGAL_ADDRESS,
+            Kind::Misaligned => MISALIGNED_ADDRESS,
+            _ => LAUNCH_FAILED,
+        }
+    }
+}
+
+/// With `CUDA_LAUNCH_BLOCKING` every launch is waited for.
+fn is_blocking() -> bool {
+    std::env::var_os("CUDA_LAUNCH_BLOCKING").is_some_and(|value| value == "1")
+}
+
 /// # Safety
 /// `function` belongs to a loaded module, `params` points to one pointer to each of its parameters, and `stream` is as
-/// `stream::device` has it.
+/// `stream::find` has it.
 unsafe fn launch(
     function: Handle,
     grid: [u32; 3],
@@ -33,13 +68,21 @@ unsafe fn launch(
     stream: Handle,
     params: *mut *mut c_void,
 ) -> CUresult {
-    // SAFETY: the caller's promise.
-    let Some(function) = (unsafe { function.cast::<Function>().as_ref() }) else { return INVALID_HANDLE };
-    let program = &function.program;
-    // SAFETY: the caller's promise.
-    if unsafe { stream::device(stream) } != Ok(function.device) {
+    let function = function.cast::<Function>().cast_const();
+    if function.is_null() {
         return INVALID_HANDLE;
     }
+    // SAFETY: the caller's promise; the module has its own.
+    let function = unsafe {
+        Arc::increment_strong_count(function);
+        Arc::from_raw(function)
+    };
+    // SAFETY: the caller's promise.
+    let stream = match unsafe { stream::find(stream) } {
+        Ok(stream) if stream.device == function.device => stream,
+        _ => return INVALID_HANDLE,
+    };
+    let program = &function.program;
     let threads = block.iter().map(|n| u64::from(*n)).product::<u64>();
     let most = [(0x7fff_ffff, 1024), (65535, 1024), (65535, 64)];
     let sized = (0..3).all(|i| (1..=most[i].0).contains(&grid[i]) && (1..=most[i].1).contains(&block[i]));
@@ -59,19 +102,9 @@ unsafe fn launch(
         let from = unsafe { std::slice::from_raw_parts((*params.add(number)).cast::<u8>(), *size) };
         bytes[*offset..offset + size].copy_from_slice(from);
     }
-    let memory = Device::lock().snapshot(function.device);
-    let (serial, multiprocessors) = (next_serial(), device::MULTIPROCESSORS);
-    let launch =
-        Launch { program, grid, block, params: bytes, dynamic_shared, memory, serial, multiprocessors };
-    let outcome = launch.run();
-    report::add(&program.name, function.device, &outcome.counts);
-    let Some(fault) = outcome.fault else { return SUCCESS };
-    check::tell(&fault);
-    match fault.kind {
-        Kind::OutOfBounds | Kind::UseAfterFree => ILLEGAL_ADDRESS,
-        Kind::Misaligned => MISALIGNED_ADDRESS,
-        _ => LAUNCH_FAILED,
-    }
+    let waiting = Waiting { function, grid, block, dynamic_shared, params: bytes };
+    stream.put(Item::Work(Box::new(|| waiting.run())));
+    if is_blocking() { stream.finish() } else { SUCCESS }
 }
 
 /// # Safety

@@ -1,17 +1,16 @@
-//! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). A copy to
-//! the host of bytes that nothing wrote is told, and fails after the copy.
+//! Memory (CUDA Driver API, "Memory Management" and "Stream Ordered Memory Allocator"). Taken at once; released in a stream's
+//! turn where one is named, else when all of the device's streams have finished.
 
+use super::queue::{self, Item};
 use super::{
-    CUresult, Handle, INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, SUCCESS, context, device, put, trouble,
+    CUresult, Handle, INVALID_VALUE, OUT_OF_MEMORY, SUCCESS, context, copy::Address, device, put, stream,
+    trouble,
 };
-use crate::check;
 use crate::memory::device::Device;
 use std::alloc::{Layout, alloc, dealloc};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::{c_uint, c_void};
 use std::sync::Mutex;
-
-type Address = u64;
 
 /// # Safety
 /// `out` is null or valid for a write.
@@ -48,12 +47,31 @@ pub extern "C" fn cuMemFree_v2(address: Address) -> CUresult {
     if let Err(failed) = trouble::call() {
         return failed;
     }
+    finish_all_devices();
     if address == 0 || Device::lock().release(address) { SUCCESS } else { INVALID_VALUE }
 }
 
+/// # Safety
+/// As for `stream::find`.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemFreeAsync(address: Address, _stream: Handle) -> CUresult {
-    cuMemFree_v2(address)
+pub unsafe extern "C" fn cuMemFreeAsync(address: Address, stream: Handle) -> CUresult {
+    if let Err(failed) = trouble::call() {
+        return failed;
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { stream::find(stream) } {
+        Ok(_) if Device::lock().find(address, 1).is_none() => INVALID_VALUE,
+        Ok(stream) => {
+            stream.put(Item::Release(address));
+            SUCCESS
+        }
+        Err(failed) => failed,
+    }
+}
+
+/// What the driver does before memory is gone that a stream may still use.
+fn finish_all_devices() {
+    (0..device::count()).for_each(|device| queue::of(device).finish_all());
 }
 
 /// # Safety
@@ -76,7 +94,7 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
 }
 
 /// Sizes of the host allocations that were handed out.
-static HOST: Mutex<Option<HashMap<usize, Layout>>> = Mutex::new(None);
+static HOST: Mutex<Option<BTreeMap<usize, Layout>>> = Mutex::new(None);
 
 /// # Safety
 /// `out` is null or valid for a write.
@@ -94,6 +112,13 @@ pub unsafe extern "C" fn cuMemAllocHost_v2(out: *mut *mut c_void, bytes: usize) 
     unsafe { put(out, start.cast()) }
 }
 
+/// Whether all of a range of the host was page-locked by the driver.
+pub fn is_page_locked(start: *const c_void, bytes: usize) -> bool {
+    let mut host = HOST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let before = host.get_or_insert_default().range(..=start as usize).next_back();
+    before.is_some_and(|(first, layout)| start as usize + bytes <= first + layout.size())
+}
+
 /// # Safety
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
@@ -106,146 +131,10 @@ pub unsafe extern "C" fn cuMemHostAlloc(out: *mut *mut c_void, bytes: usize, _fl
 /// Nobody uses the memory any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemFreeHost(start: *mut c_void) -> CUresult {
+    finish_all_devices();
     let mut host = HOST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Some(layout) = host.get_or_insert_default().remove(&(start as usize)) else { return INVALID_VALUE };
     // SAFETY: allocated with this layout, and the caller's promise.
     unsafe { dealloc(start.cast(), layout) };
     SUCCESS
-}
-
-/// # Safety
-/// `from` is valid for `bytes` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize) -> CUresult {
-    if let Err(failed) = trouble::call() {
-        return failed;
-    }
-    if bytes == 0 {
-        return SUCCESS;
-    }
-    let Some((target, offset)) = Device::lock().find(to, bytes) else { return INVALID_VALUE };
-    // SAFETY: `find` checked the target, the caller promises the source.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast(), target.data().add(offset), bytes) };
-    target.mark_written(offset, bytes);
-    SUCCESS
-}
-
-/// # Safety
-/// As `cuMemcpyHtoD_v2`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
-    to: Address,
-    from: *const c_void,
-    bytes: usize,
-    _stream: Handle,
-) -> CUresult {
-    // SAFETY: the caller's promise.
-    unsafe { cuMemcpyHtoD_v2(to, from, bytes) }
-}
-
-/// # Safety
-/// `to` is valid for `bytes` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize) -> CUresult {
-    if let Err(failed) = trouble::call() {
-        return failed;
-    }
-    if bytes == 0 {
-        return SUCCESS;
-    }
-    let Some((source, offset)) = Device::lock().find(from, bytes) else { return INVALID_VALUE };
-    // SAFETY: `find` checked the source, the caller promises the target.
-    unsafe { std::ptr::copy_nonoverlapping(source.data().add(offset), to.cast(), bytes) };
-    match source.first_unwritten(offset, bytes) {
-        None => SUCCESS,
-        Some(at) => {
-            check::tell_unwritten_copy(from, bytes, at - offset);
-            LAUNCH_FAILED
-        }
-    }
-}
-
-/// # Safety
-/// As `cuMemcpyDtoH_v2`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
-    to: *mut c_void,
-    from: Address,
-    bytes: usize,
-    _stream: Handle,
-) -> CUresult {
-    // SAFETY: the caller's promise.
-    unsafe { cuMemcpyDtoH_v2(to, from, bytes) }
-}
-
-/// What was not written stays unwritten in the copy.
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize) -> CUresult {
-    if let Err(failed) = trouble::call() {
-        return failed;
-    }
-    if bytes == 0 {
-        return SUCCESS;
-    }
-    let memory = Device::lock();
-    let (Some((target, to)), Some((source, from))) = (memory.find(to, bytes), memory.find(from, bytes))
-    else {
-        return INVALID_VALUE;
-    };
-    // SAFETY: `find` checked both ranges; they may overlap.
-    unsafe {
-        std::ptr::copy(source.data().add(from), target.data().add(to), bytes);
-        std::ptr::copy(source.written().add(from), target.written().add(to), bytes);
-    }
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemcpyDtoDAsync_v2(
-    to: Address,
-    from: Address,
-    bytes: usize,
-    _stream: Handle,
-) -> CUresult {
-    cuMemcpyDtoD_v2(to, from, bytes)
-}
-
-fn fill(at: Address, value: &[u8], count: usize) -> CUresult {
-    if let Err(failed) = trouble::call() {
-        return failed;
-    }
-    let bytes = value.len() * count;
-    if bytes == 0 {
-        return SUCCESS;
-    }
-    let Some((target, offset)) = Device::lock().find(at, bytes) else { return INVALID_VALUE };
-    for number in 0..count {
-        // SAFETY: `find` checked the range.
-        unsafe {
-            let to = target.data().add(offset + number * value.len());
-            std::ptr::copy_nonoverlapping(value.as_ptr(), to, value.len());
-        }
-    }
-    target.mark_written(offset, bytes);
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD8_v2(at: Address, value: u8, count: usize) -> CUresult {
-    fill(at, &[value], count)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD8Async(at: Address, value: u8, count: usize, _stream: Handle) -> CUresult {
-    fill(at, &[value], count)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD32_v2(at: Address, value: u32, count: usize) -> CUresult {
-    fill(at, &value.to_le_bytes(), count)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD32Async(at: Address, value: u32, count: usize, _stream: Handle) -> CUresult {
-    fill(at, &value.to_le_bytes(), count)
 }

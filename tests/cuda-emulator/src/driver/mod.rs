@@ -1,14 +1,16 @@
 //! The driver's exported symbols (CUDA Driver API reference), a file for each theme.
 //!
-//! Work is carried out when it is enqueued, so streams are always idle and events always reached. A fault makes the
-//! launch itself return an error; the context stays usable. What is not implemented is in `unsupported`.
+//! Work is carried out when something waits for it (`queue`). A fault makes that call return an error, and what was enqueued
+//! behind it is left out; the context stays usable. What is not implemented is in `unsupported`.
 
 mod context;
+mod copy;
 mod device;
 mod event;
 mod launch;
 mod memory;
 mod module;
+mod queue;
 mod report;
 mod stream;
 mod trouble;
@@ -27,6 +29,7 @@ pub const FILE_NOT_FOUND: CUresult = 301;
 pub const INVALID_HANDLE: CUresult = 400;
 pub const NOT_FOUND: CUresult = 500;
 pub const UNSUPPORTED_PTX_VERSION: CUresult = 222;
+pub const NOT_READY: CUresult = 600;
 pub const ILLEGAL_ADDRESS: CUresult = 700;
 pub const LAUNCH_OUT_OF_RESOURCES: CUresult = 701;
 pub const MISALIGNED_ADDRESS: CUresult = 716;
@@ -38,7 +41,7 @@ pub const UNKNOWN: CUresult = 999;
 pub type Handle = *mut std::ffi::c_void;
 
 /// Names and descriptions of the results above.
-const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 17] = [
+const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 18] = [
     (SUCCESS, c"CUDA_SUCCESS", c"no error"),
     (INVALID_VALUE, c"CUDA_ERROR_INVALID_VALUE", c"invalid argument"),
     (OUT_OF_MEMORY, c"CUDA_ERROR_OUT_OF_MEMORY", c"out of memory"),
@@ -54,6 +57,7 @@ const RESULTS: [(CUresult, &std::ffi::CStr, &std::ffi::CStr); 17] = [
     (FILE_NOT_FOUND, c"CUDA_ERROR_FILE_NOT_FOUND", c"file not found"),
     (INVALID_HANDLE, c"CUDA_ERROR_INVALID_HANDLE", c"invalid resource handle"),
     (NOT_FOUND, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
+    (NOT_READY, c"CUDA_ERROR_NOT_READY", c"device not ready"),
     (ILLEGAL_ADDRESS, c"CUDA_ERROR_ILLEGAL_ADDRESS", c"an illegal memory access (report on stderr)"),
     (
         LAUNCH_OUT_OF_RESOURCES,

@@ -2,11 +2,12 @@
 
 use super::{
     CUresult, FILE_NOT_FOUND, Handle, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, NO_BINARY_FOR_GPU,
-    NOT_FOUND, SUCCESS, UNSUPPORTED_PTX_VERSION, context, device, put, trouble,
+    NOT_FOUND, SUCCESS, UNSUPPORTED_PTX_VERSION, context, device, put, queue, trouble,
 };
 use crate::error::LoadError;
 use crate::module::{Function, Module};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How a cubin, an ELF file, begins: instructions of a GPU, which this driver does not execute.
@@ -84,7 +85,10 @@ pub unsafe extern "C" fn cuModuleUnload(module: Handle) -> CUresult {
         return INVALID_HANDLE;
     }
     // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(module.cast::<Module>()) });
+    let module = unsafe { Box::from_raw(module.cast::<Module>()) };
+    // Launches that wait still use its variables.
+    queue::of(module.device).finish_all();
+    drop(module);
     SUCCESS
 }
 
@@ -100,7 +104,7 @@ pub unsafe extern "C" fn cuModuleGetFunction(
     let (module, name) = unsafe { (&*module.cast::<Module>(), CStr::from_ptr(name).to_string_lossy()) };
     let found = module.function(&name);
     // SAFETY: the caller's promise.
-    found.map_or(NOT_FOUND, |function| unsafe { put(out, std::ptr::from_ref(function).cast_mut().cast()) })
+    found.map_or(NOT_FOUND, |function| unsafe { put(out, Arc::as_ptr(function).cast_mut().cast()) })
 }
 
 /// # Safety

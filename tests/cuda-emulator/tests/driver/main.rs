@@ -2,6 +2,8 @@
 //!
 //! The library path must be set before a process starts, so the test starts itself again with it.
 
+mod streams;
+
 use cudarc::driver::{CudaContext, DriverError, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 use std::process::Command;
@@ -28,21 +30,22 @@ $end:
 }
 ";
 
-/// Runs the named test again in a process that finds the emulator.
-fn again(test: &str, inside: &str) -> std::process::Output {
+/// Runs the named test again in a process that finds the emulator, with further variables.
+fn again(test: &str, variables: &[(&str, &str)]) -> std::process::Output {
     let here = std::env::current_exe().expect("a path");
     let libraries = here.parent().expect("a folder");
     assert!(libraries.join("libcuda.so").exists(), "no libcuda.so in {}", libraries.display());
     Command::new(&here)
         .args(["--exact", test, "--nocapture"])
         .env("LD_LIBRARY_PATH", libraries)
-        .env("INSIDE", inside)
+        .env("INSIDE", "1")
         .env("CUDA_EMULATOR_EXIT_CODE", "86")
         .env("CUDA_EMULATOR_DEVICES", "2")
         .env("CUDA_EMULATOR_CC", "8.0,9.0")
         .env("CUDA_EMULATOR_MEMORY", "1000000,10000")
         .env("CUDA_EMULATOR_FAIL_LAUNCH", "1:2")
         .env("CUDA_EMULATOR_REPORT", libraries.join(format!("{test}.json")))
+        .envs(variables.iter().copied())
         .output()
         .expect("starts")
 }
@@ -56,7 +59,6 @@ fn report(test: &str) -> serde_json::Value {
 /// y = a x + y on `n` numbers, of which the buffers hold 1000.
 fn saxpy(device: usize, n: u32) -> Result<Vec<f32>, DriverError> {
     let context = CudaContext::new(device)?;
-    assert_eq!(context.compute_capability()?, [(8, 0), (9, 0)][device]);
     let stream = context.new_stream()?;
     let function = context.load_module(Ptx::from_src(SAXPY))?.load_function("saxpy")?;
     let x = stream.clone_htod(&(0..1000).map(|i| i as f32).collect::<Vec<_>>())?;
@@ -74,7 +76,7 @@ fn cudarc_runs_a_kernel() {
         assert!(y.iter().enumerate().all(|(i, y)| *y == 2.0 * i as f32 + 1.0));
         return;
     }
-    let output = again("cudarc_runs_a_kernel", "1");
+    let output = again("cudarc_runs_a_kernel", &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report = report("cudarc_runs_a_kernel");
     assert_eq!(report["saxpy"]["multiply_adds"]["f32"], 1000);
@@ -85,6 +87,8 @@ fn cudarc_runs_a_kernel() {
 fn devices_are_told_apart() {
     if std::env::var_os("INSIDE").is_some() {
         let contexts = [0, 1].map(|device| CudaContext::new(device).unwrap());
+        assert_eq!(contexts[0].compute_capability().unwrap(), (8, 0));
+        assert_eq!(contexts[1].compute_capability().unwrap(), (9, 0));
         assert!(CudaContext::new(2).is_err());
         let streams = [0, 1].map(|device: usize| contexts[device].new_stream().unwrap());
         assert!(streams[0].alloc_zeros::<u8>(20_000).is_ok());
@@ -102,7 +106,7 @@ fn devices_are_told_apart() {
         saxpy(0, 1000).unwrap();
         return;
     }
-    let output = again("devices_are_told_apart", "1");
+    let output = again("devices_are_told_apart", &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(report("devices_are_told_apart")["saxpy"]["launches_by_device"], serde_json::json!([2, 1]));
 }
@@ -114,7 +118,7 @@ fn a_fault_is_told_and_returned() {
         assert!(error.to_string().contains("ILLEGAL_ADDRESS"), "{error}");
         return;
     }
-    let output = again("a_fault_is_told_and_returned", "1");
+    let output = again("a_fault_is_told_and_returned", &[]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(86), "{text}");
     assert!(text.contains("out-of-bounds access") && text.contains("thread (1000,0,0)"), "{text}");
@@ -130,7 +134,7 @@ fn an_output_that_no_kernel_wrote_is_told() {
         assert!(stream.clone_dtoh(&unwritten).is_err());
         return;
     }
-    let output = again("an_output_that_no_kernel_wrote_is_told", "1");
+    let output = again("an_output_that_no_kernel_wrote_is_told", &[]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(86), "{text}");
     assert!(text.contains("256 bytes") && text.contains("byte 0 was never written"), "{text}");
