@@ -222,7 +222,7 @@ impl<'a> Layers<'a> {
             precisions: [Precision::F32, self.precision],
             pipe: Pipe::Scalar,
         };
-        let voxels = self.on_gpu(|gpu| Voxels::send(gpu, grey, &gpu.stage(grey.bytes())?))?;
+        let voxels = self.on_gpu(|gpu| Voxels::send(gpu, grey))?;
         let output = self.output(&layer);
         let launch = on_gpu.zip(voxels).map(|(conv, voxels)| {
             move || {

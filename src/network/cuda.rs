@@ -6,7 +6,7 @@ use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, running_norm};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
-use crate::device::cuda::pinned::HostBuffer;
+use crate::device::cuda::transfer::Fetched;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
 use crate::grey::Grey;
@@ -56,9 +56,7 @@ pub struct Kept<'a> {
 pub struct Pending {
     pub(super) block: Block,
     wanted: Wanted,
-    result: HostBuffer,
-    /// Stays until the GPU has read it.
-    _voxels: HostBuffer,
+    result: Fetched,
 }
 
 impl Pending {
@@ -126,8 +124,7 @@ impl CudaNetwork {
     /// # Errors
     /// Where the GPU has too little memory or refuses.
     pub fn start(&self, grey: &Grey, block: &Block, wanted: Wanted, kept: Option<Kept>) -> Result<Pending> {
-        let staged = self.gpu.stage(grey.bytes())?;
-        let u1 = self.launch(&Voxels::send(&self.gpu, grey, &staged)?)?;
+        let u1 = self.launch(&Voxels::send(&self.gpu, grey)?)?;
         let result = match wanted {
             Wanted::Logits => {
                 let logits = Grid::new(&self.gpu, block.shape, CLASSES, size_of::<f32>())?;
@@ -140,7 +137,7 @@ impl CudaNetwork {
                 classes.fetch(&self.gpu)?
             }
         };
-        Ok(Pending { block: *block, wanted, result, _voxels: staged })
+        Ok(Pending { block: *block, wanted, result })
     }
 
     /// The last layer, of what the block answers for.

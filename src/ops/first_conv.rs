@@ -19,7 +19,7 @@ use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, with_bias};
 use crate::device::cuda::packing::Window;
-use crate::device::cuda::pinned::HostBuffer;
+use crate::device::cuda::transfer::Sent;
 use crate::error::Result;
 use crate::grey::Grey;
 use crate::intensity::Scaling;
@@ -63,25 +63,26 @@ pub struct Gradients {
 
 /// Grey values on a GPU.
 pub struct Voxels {
-    grid: Grid,
+    sent: Sent,
+    shape: Shape,
     /// Bytes of a value.
     size: usize,
     scaling: Scaling,
 }
 
 impl Voxels {
-    /// Those of `grey`, which are staged, for all that is launched from now on.
+    /// Those of `grey`, for all that is launched from now on.
     ///
     /// # Errors
-    /// Where the GPU has no memory for them, or the driver refuses the copy.
-    pub fn send(gpu: &Arc<Gpu>, grey: &Grey, staged: &HostBuffer) -> Result<Self> {
-        let grid = Grid::send(gpu, grey.shape(), staged)?;
-        Ok(Voxels { grid, size: grey.size(), scaling: grey.scaling })
+    /// Those of [`Gpu::send`].
+    pub fn send(gpu: &Arc<Gpu>, grey: &Grey) -> Result<Self> {
+        let sent = gpu.send(grey.bytes())?;
+        Ok(Voxels { sent, shape: grey.shape(), size: grey.size(), scaling: grey.scaling })
     }
 
     /// Extent, z, y, x.
     pub fn shape(&self) -> Shape {
-        self.grid.shape
+        self.shape
     }
 }
 
@@ -111,7 +112,7 @@ impl OnGpu {
         let convolution = self.0.arguments(0, voxels.shape(), output.shape);
         let arguments = FirstArguments {
             convolution: Arguments { output: output.address(), ..convolution },
-            voxels: voxels.grid.address(),
+            voxels: voxels.sent.address(),
             size: voxels.size as i64,
             offset: voxels.scaling.offset,
             scale: voxels.scaling.scale,

@@ -49,26 +49,42 @@ pub fn emulated(test: &str, work: impl FnOnce(&Arc<Gpu>)) {
 #[track_caller]
 pub fn emulated_with(test: &str, variables: &[(&str, &str)], work: impl FnOnce(&Arc<Gpu>)) {
     if std::env::var_os(INSIDE).is_some() {
-        let gpu = Gpu::open(0).unwrap();
-        assert!(gpu.is_emulated());
-        work(&gpu);
-        return;
+        inside(work);
+    } else if are_kernels_built() {
+        CAPABILITIES.iter().for_each(|capability| again(test, capability, variables));
     }
-    if !are_kernels_built() {
-        return;
+}
+
+/// As [`emulated`], on one GPU whose streams go ahead by chance, with as many seeds.
+#[track_caller]
+pub fn emulated_in_orders(test: &str, seeds: u64, work: impl FnOnce(&Arc<Gpu>)) {
+    if std::env::var_os(INSIDE).is_some() {
+        inside(work);
+    } else if are_kernels_built() {
+        (0..seeds).for_each(|seed| again(test, "8.0", &[("CUDA_EMULATOR_ORDER", &seed.to_string())]));
     }
-    for capability in CAPABILITIES {
-        let mut command = with_emulator(Command::new(std::env::current_exe().unwrap()), capability);
-        let output = command
-            .args(["--exact", test, "--nocapture"])
-            .env(INSIDE, "1")
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
-        let said =
-            [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-        assert!(output.status.success(), "capability {capability}: {}\n{said}", output.status);
-        assert!(said.contains("1 passed"), "{test} is no test:\n{said}");
-        println!("{said}");
-    }
+}
+
+fn inside(work: impl FnOnce(&Arc<Gpu>)) {
+    let gpu = Gpu::open(0).unwrap();
+    assert!(gpu.is_emulated());
+    work(&gpu);
+}
+
+/// Starts the test again, in a process that has the emulated driver.
+#[track_caller]
+fn again(test: &str, capability: &str, variables: &[(&str, &str)]) {
+    let mut command = with_emulator(Command::new(std::env::current_exe().unwrap()), capability);
+    let output = command
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    let with = format!("capability {capability} {variables:?}");
+    assert!(output.status.success(), "{with}: {}\n{said}", output.status);
+    assert!(said.contains("1 passed"), "{test} is no test:\n{said}");
+    println!("{said}");
 }

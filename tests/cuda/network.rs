@@ -13,7 +13,7 @@ use tascan::network::prediction::{Prediction, Predictor};
 use tascan::ops::class_conv::{self, Part, Target};
 use tascan::ops::softmax::softmax;
 
-use super::driver::{emulated, emulated_with};
+use super::driver::{emulated, emulated_in_orders, emulated_with};
 use crate::ops::grids;
 use crate::{compare, recipe};
 
@@ -114,6 +114,23 @@ fn blocks_in_flight_give_the_same_bits_without_new_memory() {
             // Blocks 3 to 7 of 10 read a whole halo, and there are two of them at a time from block 4 on.
             assert_eq!(counts.len(), 11);
             assert!(counts[5..=8].iter().all(|count| *count == counts[5]), "{counts:?}");
+        }
+    });
+}
+
+#[test]
+fn blocks_give_the_same_bits_in_whatever_order_streams_run() {
+    let test = "cuda::network::blocks_give_the_same_bits_in_whatever_order_streams_run";
+    emulated_in_orders(test, 6, |gpu| {
+        let volume = noise([2, 3, 160]);
+        let mut predictor =
+            Predictor::on(&on(gpu, Precision::F16), &recipe::cellsegnet_weights(3), false).unwrap();
+        for keep_probabilities in [false, true] {
+            predictor.keep_probabilities = keep_probabilities;
+            let whole = predict(&predictor, &volume, [1000; 3]);
+            let found = predict(&predictor, &volume, [8, 8, 16]);
+            assert!(found.classes == whole.classes);
+            assert!(found.probabilities == whole.probabilities);
         }
     });
 }

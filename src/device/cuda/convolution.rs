@@ -7,7 +7,7 @@ use cudarc::driver::DeviceRepr;
 
 use super::kernels::{Kernel, Launch};
 use super::memory::Buffer;
-use super::pinned::HostBuffer;
+use super::transfer::Fetched;
 use super::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::ops::batch_norm::Affine;
@@ -42,21 +42,13 @@ impl Grid {
         Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
     }
 
-    /// A volume of one channel with the values that are staged, for all that is launched from now on.
-    ///
-    /// # Errors
-    /// Where the GPU has no memory for it, or the driver refuses the copy.
-    pub fn send(gpu: &Arc<Gpu>, shape: Shape, staged: &HostBuffer) -> Result<Self> {
-        Ok(Grid { shape, channels: 1, buffer: gpu.send(staged)? })
-    }
-
     /// The values of type `T` as all that was launched before leaves them, without waiting for them.
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
-    pub fn fetch<T: Pod>(&self, gpu: &Arc<Gpu>) -> Result<HostBuffer> {
+    pub fn fetch<T: Pod>(self, gpu: &Arc<Gpu>) -> Result<Fetched> {
         let values = self.shape.iter().product::<usize>() * self.channels;
-        gpu.fetch(&self.buffer, values * size_of::<T>())
+        gpu.fetch(self.buffer, values * size_of::<T>())
     }
 
     /// Where it lies on the device.

@@ -159,7 +159,7 @@ impl Gpu {
             return Ok(());
         }
         let shape = LaunchConfig { grid_dim: (x, y, z), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
-        let mut call = self.stream.launch_builder(&kernel.function);
+        let mut call = self.compute.launch_builder(&kernel.function);
         call.arg(arguments);
         // SAFETY: the caller's promise.
         unsafe { call.launch(shape) }.map_err(|error| {

@@ -1,11 +1,11 @@
 //! Device memory. What is let go waits in a pool for the next one who needs as much, so that block after block of a volume
-//! runs without an allocation. All work is on one stream: memory may be let go and taken again while a kernel that was
+//! runs without an allocation. All kernels are on one stream: memory may be let go and taken again while a kernel that was
 //! launched before still uses it.
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
-use cudarc::driver::{CudaSlice, DevicePtr, DriverError, sys};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, sys};
 
 use super::Gpu;
 use crate::error::Result;
@@ -38,6 +38,7 @@ impl<P> Default for Pool<P> {
 impl<P: Piece> Pool<P> {
     /// The smallest piece that is large enough, unless most of it would lie idle; where there is none, the driver is asked.
     pub(super) fn take(&mut self, bytes: usize) -> Option<P> {
+        let bytes = bytes.max(1);
         let fits = |size: usize| bytes <= size && size <= 2 * bytes;
         let pieces = self.free.iter().enumerate().filter(|(_, piece)| fits(piece.bytes()));
         let found = pieces.min_by_key(|(_, piece)| piece.bytes()).map(|(i, _)| i);
@@ -45,10 +46,20 @@ impl<P: Piece> Pool<P> {
         found.map(|i| self.free.swap_remove(i))
     }
 
+    /// Bytes of all that waits.
+    fn bytes(&self) -> usize {
+        self.free.iter().map(Piece::bytes).sum()
+    }
+
     /// Keeps a piece for its next use.
     pub(super) fn give(&mut self, piece: P) {
         self.free.push(piece);
     }
+}
+
+/// A pool, or what else of a GPU has a lock.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `len` values on a GPU, not initialised.
@@ -64,28 +75,25 @@ impl Gpu {
     /// # Errors
     /// Where the GPU has not so much left.
     pub fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory = match pool.take(bytes.max(1)) {
-            Some(memory) => memory,
-            None => self.allocate(&mut pool, bytes.max(1)).map_err(|error| {
-                self.failed(&format!("taking {:.1} MB of memory", bytes as f64 / 1e6), error)
-            })?,
-        };
+        let found = locked(&self.buffers).take(bytes);
+        let memory = found.map_or_else(|| self.allocate(&self.compute, bytes), Ok)?;
         Ok(Buffer { gpu: self.clone(), memory: Some(memory) })
     }
 
-    /// Gives the pool back to the driver where the memory does not suffice otherwise.
-    fn allocate(&self, pool: &mut Pool<CudaSlice<u8>>, bytes: usize) -> Result<CudaSlice<u8>, DriverError> {
-        // SAFETY: kernels write all of a buffer before they read it; the emulated driver checks that.
-        match unsafe { self.stream.alloc(bytes) } {
-            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) if !pool.free.is_empty() => {
-                pool.free.clear();
-                self.stream.synchronize()?;
-                // SAFETY: as above.
-                unsafe { self.stream.alloc(bytes) }
+    /// Memory of the driver's, which gets back what waits in the pools where it does not suffice otherwise. Other streams than
+    /// the one that it is for use it behind that one's work.
+    pub(super) fn allocate(&self, stream: &Arc<CudaStream>, bytes: usize) -> Result<CudaSlice<u8>> {
+        // SAFETY: kernels and copies write all of a buffer before they read it; the emulated driver checks that.
+        let take = || unsafe { stream.alloc(bytes.max(1)) };
+        let memory = match take() {
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                locked(&self.buffers).free.clear();
+                locked(&self.passages).free.clear();
+                self.compute.synchronize().and_then(|()| self.up.synchronize()).and_then(|()| take())
             }
             result => result,
-        }
+        };
+        memory.map_err(|error| self.failed(&format!("taking {:.1} MB of memory", bytes as f64 / 1e6), error))
     }
 
     /// Device memory that holds `values`.
@@ -96,7 +104,7 @@ impl Gpu {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let mut buffer = self.buffer(bytes.len())?;
         if let Some(memory) = &mut buffer.memory {
-            self.stream
+            self.compute
                 .memcpy_htod(bytes, &mut memory.slice_mut(..bytes.len()))
                 .map_err(|error| self.failed(&format!("sending {} bytes", bytes.len()), error))?;
         }
@@ -110,7 +118,7 @@ impl Gpu {
     pub fn zeros(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
         let mut buffer = self.buffer(bytes)?;
         if let Some(memory) = &mut buffer.memory {
-            self.stream
+            self.compute
                 .memset_zeros(memory)
                 .map_err(|error| self.failed(&format!("clearing {bytes} bytes"), error))?;
         }
@@ -140,7 +148,7 @@ impl Gpu {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
         if let Some(memory) = &buffer.memory {
             let length = bytes.len();
-            self.stream
+            self.compute
                 .memcpy_dtoh(&memory.slice(start..start + length), bytes)
                 .map_err(|error| self.failed(&format!("fetching {length} bytes"), error))?;
         }
@@ -153,36 +161,32 @@ impl Gpu {
     /// Where the driver does not say.
     pub fn free_memory(&self) -> Result<u64> {
         let (free, _) = self.context.mem_get_info().map_err(|e| self.failed("asking for free memory", e))?;
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((free + pool.free.iter().map(CudaSlice::len).sum::<usize>()) as u64)
+        Ok((free + locked(&self.buffers).bytes() + locked(&self.passages).bytes()) as u64)
     }
 
     /// How often the driver was asked for memory of the device or page-locked memory of the host.
     pub fn allocations(&self) -> u64 {
-        let on_device = self.pool.lock().unwrap_or_else(PoisonError::into_inner).allocations;
-        on_device + self.host_pool.lock().unwrap_or_else(PoisonError::into_inner).allocations
+        locked(&self.buffers).allocations
+            + locked(&self.passages).allocations
+            + locked(&self.pinned).allocations
     }
 }
 
 impl Buffer {
     /// Where it lies on the device.
     pub fn address(&self) -> u64 {
-        self.memory.as_ref().map_or(0, |memory| memory.device_ptr(&self.gpu.stream).0)
+        self.memory.as_ref().map_or(0, |memory| memory.device_ptr(&self.gpu.compute).0)
     }
 
     pub(super) fn memory(&self) -> Option<&CudaSlice<u8>> {
         self.memory.as_ref()
-    }
-
-    pub(super) fn memory_mut(&mut self) -> Option<&mut CudaSlice<u8>> {
-        self.memory.as_mut()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            self.gpu.pool.lock().unwrap_or_else(PoisonError::into_inner).give(memory);
+            locked(&self.gpu.buffers).give(memory);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! NVIDIA GPUs: the driver, which is loaded when it is asked for, and one stream on which everything runs in order.
+//! NVIDIA GPUs: the driver, which is loaded when it is asked for, and a stream on which all kernels run in order. What comes in
+//! beside them and what goes out have streams of their own.
 //!
 //! | part | what it has |
 //! |---|---|
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
-//! | [`pinned`] | memory of the host from and to which the GPU copies on its own |
+//! | [`transfer`] | copies from and to the host beside the kernels |
 //! | [`volume`] | one value for each voxel |
 //! | [`roof`] | what the GPU can do at most |
 //! | [`convolution`] | what all convolutions are launched with |
@@ -14,9 +15,9 @@ pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
-pub mod pinned;
 pub mod roof;
 pub mod training;
+pub mod transfer;
 pub mod volume;
 
 use std::collections::HashMap;
@@ -51,10 +52,16 @@ pub struct Gpu {
     /// Major times 10 plus minor.
     capability: u32,
     context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
+    /// The stream of all kernels, and of the copies for which they wait at once.
+    compute: Arc<CudaStream>,
+    /// The stream of what is sent.
+    up: Arc<CudaStream>,
+    /// The stream of what is fetched.
+    down: Arc<CudaStream>,
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
-    pool: Mutex<memory::Pool<CudaSlice<u8>>>,
-    host_pool: Mutex<memory::Pool<pinned::Pinned>>,
+    buffers: Mutex<memory::Pool<CudaSlice<u8>>>,
+    passages: Mutex<memory::Pool<transfer::Passage>>,
+    pinned: Mutex<memory::Pool<transfer::Pinned>>,
 }
 
 impl Gpu {
@@ -84,7 +91,7 @@ impl Gpu {
         }
         let step = |what: &str| format!("{what} on cuda:{number}");
         let context = CudaContext::new(number).map_err(|e| failed(&step("starting"), e))?;
-        // SAFETY: one stream is all that there is, and it keeps the order.
+        // SAFETY: `transfer` orders the streams.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(|e| failed(&step("asking for the name"), e))?;
         let (major, minor) =
@@ -95,9 +102,20 @@ impl Gpu {
                 "cuda:{number} ({name}) has compute capability {major}.{minor}, and the kernels need 7.5 (RTX 20 series) or more"
             )));
         }
-        let stream = context.new_stream().map_err(|e| failed(&step("making a stream"), e))?;
-        let (modules, pool, host_pool) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Arc::new(Gpu { number, name, capability, context, stream, modules, pool, host_pool }))
+        let stream = || context.new_stream().map_err(|e| failed(&step("making a stream"), e));
+        Ok(Arc::new(Gpu {
+            number,
+            name,
+            capability,
+            compute: stream()?,
+            up: stream()?,
+            down: stream()?,
+            context,
+            modules: Mutex::default(),
+            buffers: Mutex::default(),
+            passages: Mutex::default(),
+            pinned: Mutex::default(),
+        }))
     }
 
     /// Whether the driver only pretends, as that of `tests/cuda-emulator` does.
@@ -135,7 +153,7 @@ impl Gpu {
     /// # Errors
     /// Where one of it failed.
     pub fn wait(&self) -> Result<()> {
-        self.stream.synchronize().map_err(|error| self.failed("waiting for the kernels", error))
+        self.compute.synchronize().map_err(|error| self.failed("waiting for the kernels", error))
     }
 
     fn failed(&self, step: &str, error: DriverError) -> Error {

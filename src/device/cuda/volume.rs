@@ -7,7 +7,7 @@ use ndarray::{Array3, ArrayView3};
 
 use super::Gpu;
 use super::memory::Buffer;
-use super::pinned::HostBuffer;
+use super::transfer::Fetched;
 use crate::error::Result;
 use crate::volume::Shape;
 
@@ -54,8 +54,9 @@ impl<T: Pod> DeviceVolume<T> {
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
-    pub fn fetch(&self, gpu: &Arc<Gpu>) -> Result<HostBuffer> {
-        gpu.fetch(&self.buffer, self.voxels() * size_of::<T>())
+    pub fn fetch(self, gpu: &Arc<Gpu>) -> Result<Fetched> {
+        let bytes = self.voxels() * size_of::<T>();
+        gpu.fetch(self.buffer, bytes)
     }
 
     /// Number of voxels.
