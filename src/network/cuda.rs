@@ -129,12 +129,12 @@ impl CudaNetwork {
             Wanted::Logits => {
                 let logits = Grid::new(&self.gpu, block.shape, CLASSES, size_of::<f32>())?;
                 self.classify(&u1, block, Target::Logits(&logits), kept)?;
-                logits.fetch::<f32>(&self.gpu)?
+                logits.fetch::<f32>()?
             }
             Wanted::Classes => {
                 let classes = DeviceVolume::new(&self.gpu, block.shape)?;
                 self.classify(&u1, block, Target::Classes(&classes), kept)?;
-                classes.fetch(&self.gpu)?
+                classes.fetch()?
             }
         };
         Ok(Pending { block: *block, wanted, result })

@@ -8,4 +8,5 @@ mod segment;
 mod selftest;
 mod several;
 mod training;
+mod transfer;
 mod trouble;

@@ -46,9 +46,9 @@ impl Grid {
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
-    pub fn fetch<T: Pod>(self, gpu: &Arc<Gpu>) -> Result<Fetched> {
+    pub fn fetch<T: Pod>(self) -> Result<Fetched> {
         let values = self.shape.iter().product::<usize>() * self.channels;
-        gpu.fetch(self.buffer, values * size_of::<T>())
+        Gpu::fetch(self.buffer, values * size_of::<T>())
     }
 
     /// Where it lies on the device.

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytemuck::Pod;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, sys};
 
 use super::Gpu;
@@ -62,6 +61,14 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Bytes, as a message has them.
+pub(super) fn amount(bytes: usize) -> String {
+    match bytes {
+        0..100_000 => format!("{bytes} bytes"),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
 /// `len` values on a GPU, not initialised.
 pub struct Buffer {
     gpu: Arc<Gpu>,
@@ -93,22 +100,7 @@ impl Gpu {
             }
             result => result,
         };
-        memory.map_err(|error| self.failed(&format!("taking {:.1} MB of memory", bytes as f64 / 1e6), error))
-    }
-
-    /// Device memory that holds `values`.
-    ///
-    /// # Errors
-    /// Where the GPU has no memory for it or the copy fails.
-    pub fn upload<T: Pod>(self: &Arc<Self>, values: &[T]) -> Result<Buffer> {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let mut buffer = self.buffer(bytes.len())?;
-        if let Some(memory) = &mut buffer.memory {
-            self.compute
-                .memcpy_htod(bytes, &mut memory.slice_mut(..bytes.len()))
-                .map_err(|error| self.failed(&format!("sending {} bytes", bytes.len()), error))?;
-        }
-        Ok(buffer)
+        memory.map_err(|error| self.failed(&format!("taking {} of memory", amount(bytes)), error))
     }
 
     /// Device memory of `bytes` bytes, all zero.
@@ -123,36 +115,6 @@ impl Gpu {
                 .map_err(|error| self.failed(&format!("clearing {bytes} bytes"), error))?;
         }
         Ok(buffer)
-    }
-
-    /// Waits for the GPU and copies the first values of `buffer` to `values`.
-    ///
-    /// # Errors
-    /// Where the copy or anything launched before failed.
-    ///
-    /// # Panics
-    /// Where the buffer is smaller than `values`.
-    pub fn download<T: Pod>(&self, buffer: &Buffer, values: &mut [T]) -> Result<()> {
-        self.download_from(buffer, 0, values)
-    }
-
-    /// As [`download`](Self::download), from the value of number `first` on.
-    ///
-    /// # Errors
-    /// As [`download`](Self::download).
-    ///
-    /// # Panics
-    /// Where the buffer ends before.
-    pub fn download_from<T: Pod>(&self, buffer: &Buffer, first: usize, values: &mut [T]) -> Result<()> {
-        let start = first * size_of::<T>();
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
-        if let Some(memory) = &buffer.memory {
-            let length = bytes.len();
-            self.compute
-                .memcpy_dtoh(&memory.slice(start..start + length), bytes)
-                .map_err(|error| self.failed(&format!("fetching {length} bytes"), error))?;
-        }
-        self.wait()
     }
 
     /// Bytes of device memory that can be had, those that wait in the pool included.
@@ -178,8 +140,16 @@ impl Buffer {
         self.memory.as_ref().map_or(0, |memory| memory.device_ptr(&self.gpu.compute).0)
     }
 
+    pub(super) fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
     pub(super) fn memory(&self) -> Option<&CudaSlice<u8>> {
         self.memory.as_ref()
+    }
+
+    pub(super) fn memory_mut(&mut self) -> Option<&mut CudaSlice<u8>> {
+        self.memory.as_mut()
     }
 }
 

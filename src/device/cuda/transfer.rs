@@ -1,11 +1,17 @@
-//! Copies beside the kernels: what is sent runs on one stream, what is fetched on another, and events order both with the
-//! kernels' stream. So a block's voxels come in and its classes go out while the kernels of other blocks run.
+//! Copies between the host and a GPU.
 //!
-//! The host's side of a copy is page-locked, from and to which a GPU copies while the CPU does something else. What is let go
-//! waits in a pool for its next use.
+//! | copies | stream |
+//! |---|---|
+//! | `send` | of its own: a block's voxels come in while the kernels of the block before run |
+//! | `fetch` | of its own: a block's classes go out while the kernels of the next one run |
+//! | `upload`, `download` | in the kernels' order; the call waits for what it copies |
+//!
+//! The host's side is page-locked, from and to which a GPU copies while the CPU does something else: large arrays pass through
+//! it part by part. What is let go waits in a pool for its next use.
 //!
 //! cudarc records no event for its own page-locked slices where it does not track events, as here: each piece has its own.
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytemuck::Pod;
@@ -13,7 +19,7 @@ use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError, PinnedHostSli
 use rayon::prelude::*;
 
 use super::Gpu;
-use super::memory::{Buffer, Piece, locked};
+use super::memory::{Buffer, Piece, amount, locked};
 use crate::error::Result;
 
 /// Page-locked memory with the event behind its last copy.
@@ -118,22 +124,106 @@ impl Gpu {
     ///
     /// # Errors
     /// Where the host has no memory for it or the driver refuses the copy.
-    pub fn fetch(self: &Arc<Self>, buffer: Buffer, bytes: usize) -> Result<Fetched> {
-        let found = locked(&self.pinned).take(bytes);
-        let mut pinned = found.map_or_else(|| self.pin(bytes), Ok)?;
-        self.copy_out(&buffer, bytes, &mut pinned)
-            .map_err(|error| self.failed(&format!("fetching {bytes} bytes"), error))?;
-        Ok(Fetched { gpu: self.clone(), bytes, pinned: Some(pinned), source: Some(buffer) })
+    ///
+    /// # Panics
+    /// Where the buffer is smaller.
+    pub fn fetch(buffer: Buffer, bytes: usize) -> Result<Fetched> {
+        let mut fetched = Self::fetch_part(&buffer, 0..bytes)?;
+        fetched.source = Some(buffer);
+        Ok(fetched)
     }
 
-    fn copy_out(&self, buffer: &Buffer, bytes: usize, pinned: &mut Pinned) -> Result<(), DriverError> {
+    fn fetch_part(buffer: &Buffer, bytes: Range<usize>) -> Result<Fetched> {
+        let gpu = buffer.gpu();
+        let mut pinned = gpu.pinned(bytes.len())?;
+        gpu.copy_out(buffer, bytes.clone(), &mut pinned)
+            .map_err(|error| gpu.failed(&format!("fetching {} bytes", bytes.len()), error))?;
+        Ok(Fetched { gpu: gpu.clone(), bytes: bytes.len(), pinned: Some(pinned), source: None })
+    }
+
+    fn copy_out(&self, buffer: &Buffer, bytes: Range<usize>, pinned: &mut Pinned) -> Result<(), DriverError> {
         let Pinned { memory, copied } = pinned;
         let Some(source) = buffer.memory() else { return Ok(()) };
         // Its place on the kernels' stream first, then that of the copy.
         copied.record(&self.compute)?;
         self.down.wait(copied)?;
-        self.down.memcpy_dtoh(&source.slice(..bytes), &mut memory.as_mut_slice()?[..bytes])?;
+        let target = &mut memory.as_mut_slice()?[..bytes.len()];
+        self.down.memcpy_dtoh(&source.slice(bytes), target)?;
         copied.record(&self.down)
+    }
+
+    /// Waits for the GPU and copies the first values of `buffer` to `values`.
+    ///
+    /// # Errors
+    /// Where the copy or anything launched before failed.
+    ///
+    /// # Panics
+    /// Where the buffer is smaller than `values`.
+    pub fn download<T: Pod>(&self, buffer: &Buffer, values: &mut [T]) -> Result<()> {
+        self.download_from(buffer, 0, values)
+    }
+
+    /// As [`download`](Self::download), from the value of number `first` on.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    ///
+    /// # Panics
+    /// Where the buffer ends before.
+    pub fn download_from<T: Pod>(&self, buffer: &Buffer, first: usize, values: &mut [T]) -> Result<()> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        let mut ahead: Option<(Fetched, &mut [u8])> = None;
+        let mut start = first * size_of::<T>();
+        for part in bytes.chunks_mut(PART) {
+            let end = start + part.len();
+            let before = ahead.replace((Self::fetch_part(buffer, start..end)?, part));
+            before.map_or(Ok(()), |(fetched, part)| fetched.copy_to(part))?;
+            start = end;
+        }
+        ahead.map_or_else(|| self.wait(), |(fetched, part)| fetched.copy_to(part))
+    }
+
+    /// Device memory that holds `values`.
+    ///
+    /// # Errors
+    /// Where the GPU has no memory for it or the copy fails.
+    pub fn upload<T: Pod>(self: &Arc<Self>, values: &[T]) -> Result<Buffer> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let mut buffer = self.buffer(bytes.len())?;
+        let mut before = None;
+        for (i, part) in bytes.chunks(PART).enumerate() {
+            let mut pinned = self.pinned(part.len())?;
+            self.copy_part(part, &mut pinned, &mut buffer, i * PART)
+                .map_err(|error| self.failed(&format!("sending {} bytes", part.len()), error))?;
+            // Only now, so that the next part does not wait for this one's memory.
+            before.replace(pinned).into_iter().for_each(|pinned| locked(&self.pinned).give(pinned));
+        }
+        before.into_iter().for_each(|pinned| locked(&self.pinned).give(pinned));
+        Ok(buffer)
+    }
+
+    fn copy_part(
+        &self,
+        part: &[u8],
+        pinned: &mut Pinned,
+        buffer: &mut Buffer,
+        start: usize,
+    ) -> Result<(), DriverError> {
+        let Pinned { memory, copied } = pinned;
+        let Some(target) = buffer.memory_mut() else { return Ok(()) };
+        copied.synchronize()?;
+        let staged = &mut memory.as_mut_slice()?[..part.len()];
+        copy(part, staged);
+        self.compute.memcpy_htod(staged, &mut target.slice_mut(start..start + part.len()))?;
+        copied.record(&self.compute)
+    }
+
+    /// Page-locked memory of at least `bytes` bytes, from which the last copy may still be on its way.
+    fn pinned(&self, bytes: usize) -> Result<Pinned> {
+        // Small arrays share a few pieces: to lock pages takes longer than to copy them.
+        let bytes = if bytes < PART { bytes.max(PART >> 8).next_power_of_two() } else { bytes };
+        let found = locked(&self.pinned).take(bytes);
+        found.map_or_else(|| self.pin(bytes), Ok)
     }
 
     fn pin(&self, bytes: usize) -> Result<Pinned> {
@@ -145,16 +235,17 @@ impl Gpu {
             let memory = unsafe { self.context.alloc_pinned_with_flags(bytes, 0)? };
             Ok(Pinned { memory, copied })
         };
-        pin().map_err(|error| {
-            self.failed(&format!("taking {:.1} MB of page-locked memory", bytes as f64 / 1e6), error)
-        })
+        pin().map_err(|error| self.failed(&format!("taking {} of page-locked memory", amount(bytes)), error))
     }
 }
 
+/// Bytes of a large array that are on their way at a time.
+const PART: usize = 16 << 20;
+
 /// On all cores: one does not keep up with the bus.
 fn copy(from: &[u8], to: &mut [u8]) {
-    const PART: usize = 1 << 20;
-    let parts = to.par_chunks_mut(PART).zip(from.par_chunks(PART));
+    const SHARE: usize = 1 << 20;
+    let parts = to.par_chunks_mut(SHARE).zip(from.par_chunks(SHARE));
     parts.for_each(|(to, from)| to.copy_from_slice(from));
 }
 
@@ -185,6 +276,11 @@ impl Fetched {
         let bytes = copied.synchronize().and_then(|()| memory.as_slice());
         let bytes = bytes.map_err(|error| self.gpu.failed("waiting for the kernels", error))?;
         Ok(bytemuck::cast_slice(&bytes[..self.bytes]))
+    }
+
+    fn copy_to(&self, target: &mut [u8]) -> Result<()> {
+        copy(self.values()?, target);
+        Ok(())
     }
 }
 

@@ -54,9 +54,9 @@ impl<T: Pod> DeviceVolume<T> {
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
-    pub fn fetch(self, gpu: &Arc<Gpu>) -> Result<Fetched> {
+    pub fn fetch(self) -> Result<Fetched> {
         let bytes = self.voxels() * size_of::<T>();
-        gpu.fetch(self.buffer, bytes)
+        Gpu::fetch(self.buffer, bytes)
     }
 
     /// Number of voxels.

@@ -1,6 +1,7 @@
 //! Work that waits for its turn. A stream does nothing until a call waits for it, or another stream for one of its events: who
-//! forgets a wait finds work that is not done yet. With `CUDA_EMULATOR_ORDER=N` streams go ahead by chance as well, N being the
-//! seed, as far as the events that they wait for allow: who forgets a wait finds work that is done too early.
+//! forgets a wait finds work that is not done yet. With `CUDA_EMULATOR_ORDER=N` some streams go ahead, as far as the events that
+//! they wait for allow, and others do not; which ones is up to chance, N being the seed, and changes on the way. Who forgets a
+//! wait finds work that is done too early.
 //!
 //! The streams of a device are worked on by one thread at a time, whichever waits.
 
@@ -37,6 +38,8 @@ struct Stream {
     done: u64,
     /// Whether the default stream waits for it.
     blocks: bool,
+    /// Whether it goes ahead.
+    is_eager: bool,
 }
 
 /// The number of a device's default stream.
@@ -66,7 +69,8 @@ impl Queues {
     /// The number of a new stream.
     pub fn open(&mut self, blocks: bool) -> u64 {
         self.made += 1;
-        self.streams.insert(self.made, Stream { blocks, ..Stream::default() });
+        let is_eager = self.chance.as_mut().is_some_and(|chance| chance.one_in(2));
+        self.streams.insert(self.made, Stream { blocks, is_eager, ..Stream::default() });
         self.made
     }
 
@@ -151,12 +155,17 @@ impl Queues {
         }
     }
 
-    /// Some steps of streams that chance chooses; a stream that would have to wait stays where it is.
+    /// Makes up its mind about a stream now and then, and works on all that are eager as far as they need not wait.
     fn go_ahead(&mut self) {
-        let Some(mut chance) = self.chance else { return };
-        for _ in 0..chance.below(4) {
-            let Some(&stream) = self.streams.keys().nth(chance.below(self.streams.len())) else { continue };
-            for _ in 0..chance.below(16) {
+        let Some(chance) = &mut self.chance else { return };
+        for stream in self.streams.values_mut() {
+            if chance.one_in(RARELY) {
+                stream.is_eager = chance.one_in(2);
+            }
+        }
+        let eager: Vec<_> = self.streams.iter().filter(|(_, s)| s.is_eager).map(|(id, _)| *id).collect();
+        for stream in eager {
+            loop {
                 match self.streams[&stream].waiting.front() {
                     Some(Item::Wait(point)) if !self.is_reached(*point) => break,
                     Some(_) => self.step(stream),
@@ -164,9 +173,11 @@ impl Queues {
                 }
             }
         }
-        self.chance = Some(chance);
     }
 }
+
+/// How rarely a stream changes its mind: once in so many items that any stream is given.
+const RARELY: u64 = 24;
 
 /// A sequence of numbers without a pattern (xorshift).
 #[derive(Clone, Copy)]
@@ -178,11 +189,10 @@ impl Chance {
         Some(Chance((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
     }
 
-    /// 0 where `end` is.
-    fn below(&mut self, end: usize) -> usize {
+    fn one_in(&mut self, number: u64) -> bool {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        ((self.0 >> 32) as usize).checked_rem(end).unwrap_or(0)
+        (self.0 >> 32) % number == 0
     }
 }
