@@ -2,9 +2,9 @@
 //
 // A window convolution is `y[o][c] = sum_(k, i) x[stride * o + k - 1][i] * w[k][i][c]`; a doubling one computes each parity p of
 // the output by `y[2j + p][c] = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`. The gradient to the input of one at stride 1 is
-// the same with the kernel mirrored; that of one at stride 2 is a doubling one, whose windows have zeros where 3x3x3
-// positions have no partner; that of a doubling one is a 4x4x4 window at stride 2. To each are added a bias and a skip
-// connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the other are along the
+// the same with the kernel mirrored; that of one at stride 2 is a doubling one with 27 of its 64 taps, as an even voxel has a
+// partner at the second of an axis' two taps alone; that of a doubling one is a 4x4x4 window at stride 2. To each are added a
+// bias and a skip connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the other are along the
 // grid's z.
 #include "common/fma_tile.cuh"
 
@@ -59,8 +59,9 @@ __device__ void window(const Convolution<float>& conv) {
     }
 }
 
-template <int Cout, int TileY>
-__device__ void double_grid(const Convolution<float>& conv) {
+// `added` gives the taps of a parity.
+template <int Cout, int TileY, class Added>
+__device__ void double_grid(const Convolution<float>& conv, Added added) {
     constexpr int Cin = 64;
     FmaTile<2, 1, Cin, Cout, 16, 4, TileY> tile;
     const int number = blockIdx.x % 8;
@@ -69,7 +70,7 @@ __device__ void double_grid(const Convolution<float>& conv) {
     const Shape origin = place.origin;
     float4 sum[8];
     tile.run(conv.input + place.volume * values(conv.in, Cin), conv.weights + number * 8 * Cin * Cout, conv.in,
-             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), sum);
+             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), sum, added(parity));
     const long long first = place.volume * values(conv.out, Cout);
 #pragma unroll
     for (int v = 0; v < tile.TileX; v++) {
@@ -77,6 +78,15 @@ __device__ void double_grid(const Convolution<float>& conv) {
                           2 * (origin.x + v) + parity.x};
         store<Cout>(conv, first, at, 4 * tile.lane, sum[v]);
     }
+}
+
+__device__ AllTaps all_taps(Shape) {
+    return {};
+}
+
+// The taps where a 3x3x3 window at stride 2 has a position: both for an odd voxel, the second for an even one.
+__device__ TapsFrom taps_of_three(Shape parity) {
+    return {{1 - parity.z, 1 - parity.y, 1 - parity.x}};
 }
 
 }  // namespace
@@ -102,11 +112,19 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_64
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_64(Convolution<float> conv) {
-    double_grid<64, 4>(conv);
+    double_grid<64, 4>(conv, all_taps);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_32(Convolution<float> conv) {
-    double_grid<32, 8>(conv);
+    double_grid<32, 8>(conv, all_taps);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_64(Convolution<float> conv) {
+    double_grid<64, 4>(conv, taps_of_three);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_32(Convolution<float> conv) {
+    double_grid<32, 8>(conv, taps_of_three);
 }
 
 // Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32

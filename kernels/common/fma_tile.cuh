@@ -27,6 +27,28 @@ __device__ __forceinline__ void load_box(float* box, const float* input, Shape e
     }
 }
 
+// The taps of a window that are added.
+struct AllTaps {
+    __device__ static constexpr bool has_row(int, int) {
+        return true;
+    }
+    __device__ static constexpr bool has(int) {
+        return true;
+    }
+};
+
+// Those from one tap on along each axis.
+struct TapsFrom {
+    Shape first;
+
+    __device__ bool has_row(int z, int y) const {
+        return first.z <= z && first.y <= y;
+    }
+    __device__ bool has(int x) const {
+        return first.x <= x;
+    }
+};
+
 template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct FmaTile {
     static constexpr int TileX = 8;
@@ -43,16 +65,22 @@ struct FmaTile {
     __device__ FmaTile() : lane(threadIdx.x % Lanes), y(threadIdx.x / Lanes % TileY), z(threadIdx.x / Lanes / TileY) {}
 
     // Adds the products of what the tile holds; `weights` begin at the chunk, `[tap][Cin][Cout]`.
-    __device__ void accumulate(const float* tile, const float* weights, float4 (&sum)[TileX]) const {
+    template <class Added>
+    __device__ void accumulate(const float* tile, const float* weights, Added added, float4 (&sum)[TileX]) const {
 #pragma unroll 1
         for (int zy = 0; zy < Taps * Taps; zy++) {
+            if (!added.has_row(zy / Taps, zy % Taps)) {
+                continue;
+            }
             const float* row = tile + ((z * Stride + zy / Taps) * InY + y * Stride + zy % Taps) * Pitch;
             const float* first = weights + zy * Taps * Cin * Cout + 4 * lane;
 #pragma unroll 1
             for (int c = 0; c < Chunk; c += 4) {
 #pragma unroll
                 for (int x = 0; x < Taps; x++) {
-                    tap(row + x * Chunk + c, first + (x * Cin + c) * Cout, sum);
+                    if (added.has(x)) {
+                        tap(row + x * Chunk + c, first + (x * Cin + c) * Cout, sum);
+                    }
                 }
             }
         }
@@ -73,9 +101,9 @@ struct FmaTile {
     }
 
     // All input channels, chunk by chunk.
-    template <class Prologue>
+    template <class Prologue, class Added = AllTaps>
     __device__ void run(const float* input, const float* weights, Shape extent, Shape origin, Prologue prologue,
-                        float4 (&sum)[TileX]) {
+                        float4 (&sum)[TileX], Added added = Added()) {
         __shared__ __align__(16) float tile[Floats];
 #pragma unroll
         for (int v = 0; v < TileX; v++) {
@@ -86,7 +114,7 @@ struct FmaTile {
             __syncthreads();
             load_box<InZ, InY, InX, Chunk, Pitch, Cin, Threads>(tile, input, extent, origin, channel, prologue);
             __syncthreads();
-            accumulate(tile, weights + channel * Cout, sum);
+            accumulate(tile, weights + channel * Cout, added, sum);
         }
     }
 };

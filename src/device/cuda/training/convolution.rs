@@ -21,11 +21,11 @@ fn window(kernel: &'static str) -> Plan {
     Plan { kernel, ..WINDOW }
 }
 
-/// A doubling of the grid to this many channels.
-fn doubling(channels: usize) -> Plan {
+/// A doubling of the grid to 32 or 64 channels, each with its kernel.
+fn doubling(channels: usize, [to_32, to_64]: [&'static str; 2]) -> Plan {
     match channels {
-        32 => Plan { tile: [4, 8, 8], doubles: true, ..window("conv_training_double_32") },
-        _ => Plan { doubles: true, ..window("conv_training_double_64") },
+        32 => Plan { tile: [4, 8, 8], doubles: true, ..window(to_32) },
+        _ => Plan { doubles: true, ..window(to_64) },
     }
 }
 
@@ -55,7 +55,8 @@ pub fn halve(parameters: &Parameters, packing: &Packing, name: &str, finer: &Bat
 /// Those of [`first`].
 pub fn halve_to_input(packing: &Packing, name: &str, dy: &Batch, skip: &Batch) -> Result<Batch> {
     let weights = packing.weights(name, Order::ToInput);
-    run(doubling(skip.channels), weights, 0, dy, Some(skip), skip.like()?)
+    let kernels = ["conv_training_halve_to_input_32", "conv_training_halve_to_input_64"];
+    run(doubling(skip.channels, kernels), weights, 0, dy, Some(skip), skip.like()?)
 }
 
 /// `skip + conv(a)`, 3x3x3 at stride 1.
@@ -93,7 +94,8 @@ pub fn double(
     like: &Batch,
 ) -> Result<Batch> {
     let weights = packing.weights(name, Order::Forward);
-    run(doubling(like.channels), weights, bias(parameters, name), coarse, None, like.like()?)
+    let kernels = ["conv_training_double_32", "conv_training_double_64"];
+    run(doubling(like.channels, kernels), weights, bias(parameters, name), coarse, None, like.like()?)
 }
 
 /// Its gradient to the input, which is like `coarse`.
