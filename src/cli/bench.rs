@@ -64,9 +64,10 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 /// What the device can do at most, per second.
 struct Roof {
     scalar: f64,
-    /// `None` on the CPU.
+    /// `None` on the CPU, as is the way to the host and back.
     tensor: Option<f64>,
     bytes: f64,
+    bus: Option<[f64; 2]>,
 }
 
 impl std::fmt::Display for Roof {
@@ -75,7 +76,11 @@ impl std::fmt::Display for Roof {
         if let Some(tensor) = self.tensor {
             write!(f, ", {:.1} GFLOP/s f16 on tensor cores", tensor / 1e9)?;
         }
-        write!(f, ", {:.1} GB/s copied", self.bytes / 1e9)
+        write!(f, ", {:.1} GB/s copied", self.bytes / 1e9)?;
+        if let Some([up, down]) = self.bus {
+            write!(f, "; {:.1} GB/s from the host, {:.1} GB/s to it", up / 1e9, down / 1e9)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,11 +94,14 @@ impl Bench {
         Ok(match device {
             Device::Cpu => {
                 let cpu::roof::Roof { flops, bytes } = cpu::roof::Roof::measure();
-                Bench { gpu: None, roof: Roof { scalar: flops, tensor: None, bytes } }
+                Bench { gpu: None, roof: Roof { scalar: flops, tensor: None, bytes, bus: None } }
             }
             Device::Cuda { gpu, .. } => {
-                let cuda::roof::Roof { scalar, tensor, bytes } = cuda::roof::Roof::measure(gpu)?;
-                Bench { gpu: Some(gpu.clone()), roof: Roof { scalar, tensor: Some(tensor), bytes } }
+                let cuda::roof::Roof { scalar, tensor, bytes, bus } = cuda::roof::Roof::measure(gpu)?;
+                Bench {
+                    gpu: Some(gpu.clone()),
+                    roof: Roof { scalar, tensor: Some(tensor), bytes, bus: Some(bus) },
+                }
             }
         })
     }

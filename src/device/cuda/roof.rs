@@ -8,7 +8,7 @@ use super::Gpu;
 use super::kernels::Launch;
 use crate::error::Result;
 
-/// The three roofs of the roofline model.
+/// The three roofs of the roofline model, and the way to the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Roof {
     /// f32 operations a second; a multiply-add counts as two.
@@ -17,6 +17,8 @@ pub struct Roof {
     pub tensor: f64,
     /// Bytes read and written a second.
     pub bytes: f64,
+    /// Bytes a second from an array of the host, and to one.
+    pub bus: [f64; 2],
 }
 
 #[repr(C)]
@@ -53,7 +55,7 @@ const ON_GPU: Load = Load { bytes: 512 << 20, blocks: 8, rounds: 4096 };
 const EMULATED: Load = Load { bytes: 1 << 20, blocks: 1, rounds: 16 };
 
 impl Roof {
-    /// Measures all three, the best of some repetitions: noise only ever slows down.
+    /// Measures all of them, the best of some repetitions: noise only ever slows down.
     ///
     /// # Errors
     /// Where the GPU has too little memory or fails.
@@ -62,12 +64,12 @@ impl Roof {
         // Per round and thread: 16 multiply-adds; per round and warp: 8 products of 16x16 and 16x8.
         let scalar = chains(gpu, &load, "roof_scalar", 2.0 * 16.0)?;
         let tensor = chains(gpu, &load, "roof_tensor", 8.0 * 2.0 * (16 * 8 * 16) as f64 / 32.0)?;
-        Ok(Roof { scalar, tensor, bytes: copies(gpu, &load)? })
+        Ok(Roof { scalar, tensor, bytes: copies(gpu, &load)?, bus: bus(gpu, &load)? })
     }
 }
 
 /// Units of `work` a second, at best.
-fn best(gpu: &Gpu, work: f64, launch: impl Fn() -> Result<()>) -> Result<f64> {
+fn best(gpu: &Gpu, work: f64, mut launch: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut rate: f64 = 0.0;
     for _ in 0..REPETITIONS {
         gpu.wait()?;
@@ -89,6 +91,13 @@ fn copies(gpu: &Arc<Gpu>, load: &Load) -> Result<f64> {
         // SAFETY: both buffers have the bytes that are stated.
         unsafe { gpu.launch(&kernel, launch, &arguments) }
     })
+}
+
+fn bus(gpu: &Arc<Gpu>, load: &Load) -> Result<[f64; 2]> {
+    let mut values = vec![0u8; load.bytes];
+    let up = best(gpu, load.bytes as f64, || gpu.upload(&values).map(drop))?;
+    let buffer = gpu.upload(&values)?;
+    Ok([up, best(gpu, load.bytes as f64, || gpu.download(&buffer, &mut values))?])
 }
 
 /// `operations` are those of a thread and round.
