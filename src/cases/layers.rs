@@ -343,7 +343,7 @@ impl<'a> Layers<'a> {
             let isa = Isa::detect();
             out.par_rows_mut(
                 || (),
-                |(), at, row| conv.row(isa, &input, 0, [at.z, at.y], row.as_chunks_mut::<CLASSES>().0),
+                |(), at, row| conv.row(isa, &input, 0, [at.z, at.y, 0], row.as_chunks_mut::<CLASSES>().0),
             );
             out
         };
