@@ -229,7 +229,7 @@ fn class_conv_rows(harness: &mut Harness) {
     forward.row(harness, "", set_up, |(conv, x, logits)| {
         let isa = Isa::detect();
         let rows = logits.par_chunks_mut(edge).enumerate();
-        rows.for_each(|(i, row)| conv.row(isa, x, 0, [i / edge, i % edge], row));
+        rows.for_each(|(i, row)| conv.row(isa, x, 0, [i / edge, i % edge, 0], row));
     });
     let backward = case(Grid::training(0, class_conv::CIN));
     let set_up = || (backward.output.filled(), backward.input.zeros());

@@ -3,6 +3,7 @@ use ndarray::Array3;
 use tascan::network::{Network, TrainingNetwork, layout, multiply_adds};
 use tascan::ops::adam::Adam;
 use tascan::ops::loss::{Loss, Truth};
+use tascan::volume::all;
 use tascan::weights::Weights;
 
 use crate::convolutions::Grid;
@@ -18,9 +19,10 @@ fn forward_row(harness: &mut Harness) {
     let grid = Grid::inference(0, 1);
     let work = Work { operations: 2.0 * multiply_adds() * grid.voxels() as f64, bytes: 4.0 * grid.bytes() };
     let name = Name { operation: "network", shape: "1x128x128x128", dtype: "f32" };
-    let set_up = || (Network::new(&Weights::initial(1)), Array3::from_elem([grid.edge; 3], 0.3));
+    let shape = [grid.edge; 3];
+    let set_up = || (Network::new(&Weights::initial(1)), Array3::from_elem(shape, 0.3));
     harness.row(name, work, set_up, |(network, volume)| {
-        network.logits(volume.view(), &mut |_, plane| {
+        network.logits(volume.view(), &all(shape), &mut |_, plane| {
             std::hint::black_box(plane);
         });
     });

@@ -2,9 +2,9 @@
 //
 // `out[2j + p][c] = skip + relu(scale * sum + shift)`, `sum = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`: each of the
 // eight parities p is a 2x2x2 convolution of its own weights; p and t are z, y, x. The layer's bias is part of the
-// shift. The parity is the fastest part of the grid, so that the eight tiles over one stretch of input run together; voxels
-// that the crop drops are never written. `skip` and `output` may be the same. In f32 with fused multiply-adds, weights
-// packed `[p][t][i][c]`; in f16 and bf16 on tensor cores.
+// shift. Computed is a part of the output alone; voxels outside it, and those that the crop drops, are never written. The
+// parity is the fastest part of the grid, so that the eight tiles over one stretch of input run together. `skip` and `output`
+// may be the same. In f32 with fused multiply-adds, weights packed `[p][t][i][c]`; in f16 and bf16 on tensor cores.
 #include "common/fma_tile.cuh"
 #include "common/half8.cuh"
 #include "common/mma_tile.cuh"
@@ -16,17 +16,26 @@ constexpr int Warps = 4;  // of a block on tensor cores
 // Blocks that a multiprocessor holds of tiles with 32 channels, which have half the sums of those with 64.
 constexpr int SmallTiles = 2 * LargeTiles;
 
-// What one block computes: one parity over a tile of input voxels.
+// `DoublingArguments` in src/ops/conv_transpose3d.rs.
+template <class Value>
+struct Doubling {
+    Convolution<Value> conv;
+    Shape first, extent;  // of the part, in the output
+
+    __device__ bool has(Shape at) const { return inside(extent, {at.z - first.z, at.y - first.y, at.x - first.x}); }
+};
+
+// What one block computes: one parity over a tile of input voxels, the first of which is the one beneath the part's first.
 template <int TileY>
-struct Part {
+struct ParityTile {
     int number;
     Shape parity, origin;
 
-    __device__ Part() {
+    __device__ explicit ParityTile(Shape first) {
         number = blockIdx.x % 8;
         parity = {number / 4, number / 2 % 2, number % 2};
-        origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
-                  static_cast<int>(blockIdx.x / 8) * TileX};
+        origin = {first.z / 2 + static_cast<int>(blockIdx.z) * TileZ, first.y / 2 + static_cast<int>(blockIdx.y) * TileY,
+                  first.x / 2 + static_cast<int>(blockIdx.x / 8) * TileX};
     }
 
     // The first input voxel that the tile looks at.
@@ -41,15 +50,16 @@ struct Part {
 };
 
 template <int Cout, int TileY>
-__device__ void double_grid(const Convolution<float>& conv) {
+__device__ void double_grid(const Doubling<float>& doubling) {
+    const Convolution<float>& conv = doubling.conv;
     FmaTile<2, 1, Cin, Cout, 16, TileZ, TileY> tile;
-    const Part<TileY> part;
+    const ParityTile<TileY> parity_tile(doubling.first);
     float4 sum[8];
-    tile.run(conv.input, conv.weights + part.number * 8 * Cin * Cout, conv.in, part.input(), Same(), sum);
+    tile.run(conv.input, conv.weights + parity_tile.number * 8 * Cin * Cout, conv.in, parity_tile.input(), Same(), sum);
 #pragma unroll
     for (int v = 0; v < tile.TileX; v++) {
-        const Shape at = part.output({tile.z, tile.y, v});
-        if (inside(conv.out, at)) {
+        const Shape at = parity_tile.output({tile.z, tile.y, v});
+        if (doubling.has(at)) {
             const long long place = voxel(conv.out, at) * Cout + 4 * tile.lane;
             const float4 skip = *reinterpret_cast<const float4*>(conv.skip + place);
             const float4 value = skip + relu_affine(sum[v], conv.epilogue, Cout, 4 * tile.lane);
@@ -59,15 +69,16 @@ __device__ void double_grid(const Convolution<float>& conv) {
 }
 
 template <int Cout, int TileY, class Half>
-__device__ void double_grid(const Convolution<Half>& conv) {
+__device__ void double_grid(const Doubling<Half>& doubling) {
+    const Convolution<Half>& conv = doubling.conv;
     using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
-    const Part<TileY> part;
-    tile.run(shared, conv.input, conv.weights + part.number * 8 * Cin * Cout, conv.in, part.input(), Same());
+    const ParityTile<TileY> parity_tile(doubling.first);
+    tile.run(shared, conv.input, conv.weights + parity_tile.number * 8 * Cin * Cout, conv.in, parity_tile.input(), Same());
     tile.each([&](Shape in_tile, int channel, float (&values)[8]) {
-        const Shape at = part.output(in_tile);
-        if (inside(conv.out, at)) {
+        const Shape at = parity_tile.output(in_tile);
+        if (doubling.has(at)) {
             const long long place = voxel(conv.out, at) * Cout + channel;
             relu_affine(values, conv.epilogue, Cout, channel);
             add<Half>(values, *reinterpret_cast<const uint4*>(conv.skip + place));
@@ -78,28 +89,28 @@ __device__ void double_grid(const Convolution<Half>& conv) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_64_f32(Convolution<float> conv) {
-    double_grid<64, 4>(conv);
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_64_f32(Doubling<float> doubling) {
+    double_grid<64, 4>(doubling);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f32(Convolution<float> conv) {
-    double_grid<32, 8>(conv);
+extern "C" __global__ void __launch_bounds__(256, 2) conv_transpose3d_32_f32(Doubling<float> doubling) {
+    double_grid<32, 8>(doubling);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_f16(Convolution<__half> conv) {
-    double_grid<64, 8>(conv);
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_f16(Doubling<__half> doubling) {
+    double_grid<64, 8>(doubling);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_f16(Convolution<__half> conv) {
-    double_grid<32, 8>(conv);
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_f16(Doubling<__half> doubling) {
+    double_grid<32, 8>(doubling);
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_bf16(Convolution<__nv_bfloat16> conv) {
-    double_grid<64, 8>(conv);
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_transpose3d_64_bf16(Doubling<__nv_bfloat16> doubling) {
+    double_grid<64, 8>(doubling);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_bf16(Convolution<__nv_bfloat16> conv) {
-    double_grid<32, 8>(conv);
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_transpose3d_32_bf16(Doubling<__nv_bfloat16> doubling) {
+    double_grid<32, 8>(doubling);
 }
 #endif

@@ -5,7 +5,7 @@
 //! a multiple of 8, with 40 voxels before and 32 after it (clipped at the volume's faces, where the network's own
 //! zero padding applies), therefore gives the bits of the whole volume: nothing is averaged, nothing depends
 //! on the size of the blocks.
-use crate::volume::Shape;
+use crate::volume::{Ranges, Shape};
 
 /// The network halves the grid three times: blocks begin at multiples of this.
 pub const ALIGNMENT: usize = 8;
@@ -33,27 +33,20 @@ impl Block {
         Block { start: [0; 3], shape, read_start: [0; 3], read_shape: shape }
     }
 
-    /// The volume's plane that plane `z` of what the block reads is, where the block answers for it.
-    pub fn answers_for(&self, z: usize) -> Option<usize> {
-        let at = z + self.read_start[0];
-        (self.start[0]..self.start[0] + self.shape[0]).contains(&at).then_some(at)
-    }
-
     /// How far what it answers for lies behind what it reads.
     pub fn margin(&self) -> Shape {
         [0, 1, 2].map(|axis| self.start[axis] - self.read_start[axis])
     }
 
-    /// What the block answers for in a `plane`, `[y][x]`, of all that it reads.
-    pub fn rows_within<'a, T>(&self, plane: &'a [T]) -> Rows<'a, T> {
-        let [_, skip_y, skip_x] = self.margin();
-        let pitch = self.read_shape[2];
-        Rows { values: &plane[(skip_y * pitch + skip_x).min(plane.len())..], pitch, width: self.shape[2] }
+    /// What it answers for, in what it reads.
+    pub fn part(&self) -> Ranges {
+        let margin = self.margin();
+        [0, 1, 2].map(|axis| margin[axis]..margin[axis] + self.shape[axis])
     }
 
-    /// What the block answers for, in a `plane` of nothing else.
+    /// The rows of a `plane`, `[y][x]`, of what the block answers for.
     pub fn rows_of<'a, T>(&self, plane: &'a [T]) -> Rows<'a, T> {
-        Rows { values: plane, pitch: self.shape[2], width: self.shape[2] }
+        Rows { values: plane, width: self.shape[2] }
     }
 }
 
@@ -61,15 +54,13 @@ impl Block {
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T> {
     values: &'a [T],
-    /// From one row to the next.
-    pitch: usize,
     width: usize,
 }
 
 impl<'a, T> Rows<'a, T> {
     /// Row `y`, from the block's first on.
     pub fn row(&self, y: usize) -> &'a [T] {
-        &self.values[y * self.pitch..][..self.width]
+        &self.values[y * self.width..][..self.width]
     }
 }
 

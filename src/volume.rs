@@ -3,6 +3,7 @@
 mod sample;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -16,6 +17,14 @@ pub use sample::{Dtype, Sample};
 
 /// Extent of a volume or block in voxels: z, y, x.
 pub type Shape = [usize; 3];
+
+/// A part of a volume or block: its voxels along z, y and x.
+pub type Ranges = [Range<usize>; 3];
+
+/// All voxels of a volume.
+pub fn all(shape: Shape) -> Ranges {
+    shape.map(|extent| 0..extent)
+}
 
 /// Edge lengths of a voxel in micrometres: z, y, x.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

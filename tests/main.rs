@@ -10,6 +10,7 @@ mod damage;
 mod files;
 mod intensity;
 mod metrics;
+mod needed;
 mod network;
 mod ops;
 mod oracle;

@@ -7,6 +7,7 @@ use tascan::network::prediction::{Prediction, Predictor};
 use tascan::network::{Network, TrainingNetwork};
 use tascan::ops::softmax;
 use tascan::tiles;
+use tascan::volume::{Ranges, all};
 use tascan::weights::Weights;
 
 use crate::ops::grids;
@@ -16,7 +17,7 @@ use crate::{compare, oracle, recipe};
 fn probabilities(network: &Network, block: ArrayView3<f32>) -> Array4<f32> {
     let (z, y, x) = block.dim();
     let mut found = Array4::from_elem([3, z, y, x], f32::NAN);
-    network.logits(block, &mut |z, plane| {
+    network.logits(block, &all([z, y, x]), &mut |z, plane| {
         for (i, logits) in plane.iter().enumerate() {
             for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
                 found[[c, z, i / x, i % x]] = p;
@@ -99,6 +100,33 @@ fn blocks_and_threads_give_the_bits_of_the_whole_volume() {
 }
 
 #[test]
+fn a_part_has_the_bits_of_the_whole() {
+    let network = Network::new(&recipe::cellsegnet_weights(3));
+    let shape = [41, 9, 14];
+    let volume = noise(shape);
+    let logits = |part: &Ranges| {
+        let mut planes = Vec::new();
+        network.logits(volume.view(), part, &mut |z, plane| planes.push((z, plane.to_vec())));
+        planes
+    };
+    let whole = logits(&all(shape));
+    // Beginning and ending anywhere, in one slab and in several.
+    for part in [
+        [0..41, 0..9, 0..14],
+        [5..6, 8..9, 13..14],
+        [7..40, 0..3, 1..9],
+        [39..41, 4..5, 0..14],
+        [8..32, 2..9, 3..4],
+    ] {
+        let [planes, rows, columns] = part.clone();
+        let row = |(z, y): (usize, usize)| whole[z].1[14 * y..14 * (y + 1)][columns.clone()].to_vec();
+        let plane = |z| rows.clone().flat_map(|y| row((z, y))).collect();
+        let expected: Vec<_> = planes.enumerate().map(|(i, z)| (i, plane(z))).collect();
+        assert!(logits(&part) == expected, "{part:?}");
+    }
+}
+
+#[test]
 fn any_size_from_one_voxel_up_has_probabilities() {
     let network = Network::new(&recipe::cellsegnet_weights(3));
     for shape in [[1, 1, 1], [1, 1, 9], [2, 1, 3], [1, 17, 5], [3, 3, 3]] {
@@ -174,11 +202,15 @@ fn a_voxel_has_the_lowest_class_that_any_axis_order_gives_it() {
     let volume = noise([12, 9, 17]);
     let all = ORDERS.map(|order| {
         let mut one = Array3::from_elem(volume.raw_dim(), 9u8);
-        Network::new(&transposed(&weights, order)).logits(volume.view(), &mut |z, plane| {
-            for (class, logits) in one.index_axis_mut(Axis(0), z).iter_mut().zip(plane) {
-                *class = softmax::class(*logits);
-            }
-        });
+        Network::new(&transposed(&weights, order)).logits(
+            volume.view(),
+            &all([12, 9, 17]),
+            &mut |z, plane| {
+                for (class, logits) in one.index_axis_mut(Axis(0), z).iter_mut().zip(plane) {
+                    *class = softmax::class(*logits);
+                }
+            },
+        );
         one
     });
     let found = predict(&Predictor::new(&weights, true), &volume, [8; 3]).classes;

@@ -69,17 +69,38 @@ def seconds(layer, gpu, loops):
     return (layer.read + layer.written) / gpu.memory, 2 * layer.multiply_adds / peak, issue
 
 
-def voxels_read(shape, gpu):
-    """Of all blocks, as src/tiles.rs cuts them for the memory: 121 bytes a voxel, nine tenths of the capacity."""
-    before, after, bytes_per_voxel = 40, 32, 121
+BEFORE, AFTER, BYTES_PER_VOXEL = 40, 32, 121  # a block's halo, and what it takes of the memory
 
-    def reads(n, extent):
-        return [min(start + extent + after, n) - max(start - before, 0) for start in range(0, n, extent)]
 
+def reads(n, extent):
+    """Voxels that the blocks of an axis read."""
+    return [min(start + extent + AFTER, n) - max(start - BEFORE, 0) for start in range(0, n, extent)]
+
+
+def best_block(shape, gpu):
+    """As src/tiles.rs cuts a volume for nine tenths of the memory."""
     axes = [{-(-n // parts // 8) * 8 for parts in range(1, n // 8 + 2)} for n in shape]
-    cuts = ([reads(n, extent) for n, extent in zip(shape, extents)] for extents in product(*axes))
-    fits = lambda cut: prod(map(max, cut)) * bytes_per_voxel <= 0.9 * gpu.capacity
-    return min(prod(map(sum, cut)) for cut in cuts if fits(cut))
+    along = {(n, extent): reads(n, extent) for n, extents in zip(shape, axes) for extent in extents}
+    cuts = {extents: [along[axis] for axis in zip(shape, extents)] for extents in product(*axes)}
+    fits = [extents for extents, cut in cuts.items() if prod(map(max, cut)) * BYTES_PER_VOXEL <= 0.9 * gpu.capacity]
+    return min(fits, key=lambda extents: prod(map(sum, cuts[extents])))
+
+
+def computed(n, extent):
+    """Along an axis in blocks of `extent`: what they read, and compute of the decoder's layers (src/network/needed.rs)."""
+    total = {"read": sum(reads(n, extent)), "deconv3": 0, "deconv2": 0, "deconv1": 0, "conv6, classes": n}
+    for start in range(0, n, extent):
+        first, end = max(start - 1, 0), min(start + extent + 1, n)
+        for level, name in enumerate(("deconv3", "deconv2", "deconv1")):
+            total[name] += min(end * 2**level, n) - first * 2**level
+            first, end = max(first - 1, 0) // 2, end // 2 + 1
+    return total
+
+
+def voxels(shape, gpu):
+    """What all blocks together read, and compute of the decoder's layers, in voxels of the volume."""
+    axes = [computed(n, extent) for n, extent in zip(shape, best_block(shape, gpu))]
+    return {name: prod(axis[name] for axis in axes) for name in axes[0]}
 
 
 def main():
@@ -91,17 +112,21 @@ def main():
         intensity = 2 * row.multiply_adds / (row.read + row.written)
         print(f"| {row.name} | {row.multiply_adds:,.0f} | {row.read:.2f} | {row.written:.2f} | {intensity:.0f} |")
     volumes = {"HMS, 181x331x160": (181, 331, 160), "LRP, 2000x1000x500": (2000, 1000, 500)}
-    head = ["GPU", "volume", "voxels read", "memory", "arithmetic", "instructions", "network", "bus"]
+    head = ["GPU", "volume", "voxels read", "multiply-adds", "memory", "arithmetic", "instructions", "network", "bus"]
     print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for gpu in GPUS:
         loops = {}
         for path in folder.glob(f"*_{gpu.architecture}.cubin"):
             loops |= {name: counts for name, (counts, _) in hot_loops(nvdisasm, path).items()}
-        times = [seconds(layer, gpu, loops) for layer in layers()]
         for name, shape in volumes.items():
-            read = voxels_read(shape, gpu)
-            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), (2 + 1) / gpu.bus]
-            print(f"| {gpu.name} | {name} | {read / prod(shape):.2f} | " + " | ".join(f"{1e3 * s * read:,.1f} ms" for s in sums) + " |")
+            count = voxels(shape, gpu)
+            read = count["read"]
+            each = [(layer, count.get(layer.name, read)) for layer in layers()]
+            done = sum(layer.multiply_adds * n for layer, n in each) / sum(layer.multiply_adds * read for layer, _ in each)
+            times = [[s * n for s in seconds(layer, gpu, loops)] for layer, n in each]
+            sums = [sum(column) for column in zip(*times)] + [sum(map(max, times)), (2 * read + prod(shape)) / gpu.bus]
+            row = [gpu.name, name, f"{read / prod(shape):.2f}", f"{done:.2f}"] + [f"{1e3 * s:,.1f} ms" for s in sums]
+            print("| " + " | ".join(row) + " |")
 
 
 main()

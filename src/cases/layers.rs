@@ -19,7 +19,7 @@ use crate::ops::class_conv::{self, CLASSES, ClassConv, Part, Target};
 use crate::ops::conv_transpose3d::ConvTranspose3d;
 use crate::ops::conv3d::{Conv3d, Method};
 use crate::ops::first_conv::{self, FirstConv, MIDDLE, Voxels};
-use crate::volume::Shape;
+use crate::volume::{Shape, all};
 
 /// `values` in `precision`.
 fn rounded(precision: Precision, values: &mut [f32]) {
@@ -318,7 +318,15 @@ impl<'a> Layers<'a> {
             forward.run(&input, &mut out, |_, result, row| norm.relu_accumulate(result, row));
             out
         };
-        let launch = self.launch(&layer, on_gpu)?;
+        let output = self.output(&layer);
+        let sent = self.sent(&input, self.precision)?.zip(self.sent(&skip, self.precision)?);
+        let launch = on_gpu.zip(sent).map(|(conv, (x, skip))| {
+            move || {
+                let y = output()?;
+                conv.run(&x, &skip, &y, &all(y.shape))?;
+                Ok(y)
+            }
+        });
         self.visit(layer, launch, cpu, visit)
     }
 
@@ -343,7 +351,7 @@ impl<'a> Layers<'a> {
             let isa = Isa::detect();
             out.par_rows_mut(
                 || (),
-                |(), at, row| conv.row(isa, &input, 0, [at.z, at.y], row.as_chunks_mut::<CLASSES>().0),
+                |(), at, row| conv.row(isa, &input, 0, [at.z, at.y, 0], row.as_chunks_mut::<CLASSES>().0),
             );
             out
         };

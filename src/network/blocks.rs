@@ -152,10 +152,8 @@ impl Pipe<'_, '_> {
         let Work { job, .. } = self.work;
         match &self.networks[i] {
             Engine::Cpu(network) => {
-                network.logits(voxels.normalised().view(), &mut |z, plane| {
-                    if let Some(at) = block.answers_for(z) {
-                        self.work.sink(&block, i, at, Plane::Logits(block.rows_within(plane)));
-                    }
+                network.logits(voxels.normalised().view(), &block.part(), &mut |z, plane| {
+                    self.work.sink(&block, i, block.start[0] + z, Plane::Logits(block.rows_of(plane)));
                 });
                 Ok(())
             }

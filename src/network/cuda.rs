@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use super::engine::{Plane, Wanted};
-use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, running_norm};
+use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, needed, running_norm};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
@@ -11,9 +11,10 @@ use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
 use crate::grey::Grey;
 use crate::ops::class_conv::{self, CLASSES, Part, Target};
+use crate::ops::conv_transpose3d;
 use crate::ops::first_conv::{self, COUT as FIRST_CHANNELS, Voxels};
 use crate::tiles::Block;
-use crate::volume::Shape;
+use crate::volume::{Ranges, Shape};
 use crate::weights::Weights;
 
 /// Device memory that the network takes per voxel that it reads, in bytes: the voxel, its logits, and of activations c1, two
@@ -33,7 +34,7 @@ pub struct CudaNetwork {
     precision: Precision,
     first: first_conv::OnGpu,
     down: Vec<Down>,
-    up: Vec<Convolution>,
+    up: Vec<conv_transpose3d::OnGpu>,
     classes: class_conv::OnGpu,
 }
 
@@ -124,7 +125,7 @@ impl CudaNetwork {
     /// # Errors
     /// Where the GPU has too little memory or refuses.
     pub fn start(&self, grey: &Grey, block: &Block, wanted: Wanted, kept: Option<Kept>) -> Result<Pending> {
-        let u1 = self.launch(&Voxels::send(&self.gpu, grey)?)?;
+        let u1 = self.launch(&Voxels::send(&self.gpu, grey)?, &block.part())?;
         let result = match wanted {
             Wanted::Logits => {
                 let logits = Grid::new(&self.gpu, block.shape, CLASSES, size_of::<f32>())?;
@@ -154,8 +155,8 @@ impl CudaNetwork {
         self.classes.run(u1, &part)
     }
 
-    /// Launches all layers but the last one.
-    fn launch(&self, voxels: &Voxels) -> Result<Grid> {
+    /// Launches all layers but the last one, the decoder's as far as it takes for a part of the result.
+    fn launch(&self, voxels: &Voxels, result: &Ranges) -> Result<Grid> {
         let mut grid = self.grid(voxels.shape(), FIRST_CHANNELS)?;
         self.first.run(voxels, &grid)?;
         let mut skips = Vec::new();
@@ -163,8 +164,9 @@ impl CudaNetwork {
             let coarser = self.halve(down, &grid)?;
             skips.push(std::mem::replace(&mut grid, coarser));
         }
-        for (up, skip) in self.up.iter().zip(skips.into_iter().rev()) {
-            up.run(&grid, Some(&skip), &skip)?;
+        let parts = needed::of_decoder(result, voxels.shape());
+        for ((up, skip), part) in self.up.iter().zip(skips.into_iter().rev()).zip(&parts) {
+            up.run(&grid, &skip, &skip, part)?;
             grid = skip;
         }
         Ok(grid)

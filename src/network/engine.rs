@@ -55,12 +55,13 @@ impl Engine {
     /// Where a GPU has too little memory or fails.
     pub fn logits(&self, voxels: &Grey) -> Result<Vec<[f32; CLASSES]>> {
         let mut logits = Vec::with_capacity(voxels.shape().iter().product());
+        let block = Block::whole(voxels.shape());
         match self {
             Engine::Cpu(network) => {
-                network.logits(voxels.normalised().view(), &mut |_, plane| logits.extend_from_slice(plane));
+                let mut keep = |_, plane: &[_]| logits.extend_from_slice(plane);
+                network.logits(voxels.normalised().view(), &block.part(), &mut keep);
             }
             Engine::Cuda(network) => {
-                let block = Block::whole(voxels.shape());
                 network.start(voxels, &block, Wanted::Logits, None)?.finish(&mut |_, plane| {
                     if let Plane::Logits(rows) = plane {
                         (0..block.shape[1]).for_each(|y| logits.extend_from_slice(rows.row(y)));

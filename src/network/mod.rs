@@ -22,6 +22,7 @@ pub mod cuda_training;
 pub mod engine;
 pub mod inference;
 pub mod layout;
+pub mod needed;
 pub mod prediction;
 pub mod trainer;
 pub mod training;

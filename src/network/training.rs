@@ -189,7 +189,7 @@ impl TrainingNetwork {
         let (voxels, _) = self.probabilities.as_chunks_mut::<CLASSES>();
         voxels.par_chunks_mut(columns.max(1)).enumerate().for_each(|(i, row)| {
             let (n, z, y) = (i / (depth * rows), i / rows % depth, i % rows);
-            conv.row(Isa::detect(), u1, n, [z, y], row);
+            conv.row(Isa::detect(), u1, n, [z, y, 0], row);
             row.iter_mut().for_each(|voxel| *voxel = softmax::softmax(*voxel));
         });
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-use crate::volume::Shape;
+use crate::volume::{Ranges, Shape};
 
 /// A cache line, so that every voxel of 16 or more channels begins on one.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -29,22 +29,28 @@ pub struct Activations {
 
 /// How rows are gathered into tiles: along z and y tiles of `edge` rows, the first one beginning at border coordinate
 /// `first` of y.
-#[derive(Clone, Copy)]
 pub(super) struct Tiling {
     pub(super) edge: usize,
     pub(super) first: usize,
+    /// Numbers along y of the tiles to be computed.
+    pub(super) rows: Range<usize>,
     /// Rows of tiles that are computed together.
     pub(super) group: usize,
 }
 
-/// Planes to be computed, border coordinates of the buffer, `origin` being the first plane of tile `tile`.
+/// Voxels to be computed, border coordinates of the buffer, `origin` being the first plane of tile `tile`.
 pub struct Band {
-    /// The planes.
-    pub planes: Range<usize>,
+    /// The voxels.
+    pub voxels: Ranges,
     /// At most the first plane.
     pub origin: usize,
     /// Number of a tile along z.
     pub tile: usize,
+}
+
+/// Voxels in border coordinates.
+pub fn bordered(voxels: &Ranges) -> Ranges {
+    voxels.each_ref().map(|along| along.start + 1..along.end + 1)
 }
 
 /// Rows of tiles that one thread computes together.
@@ -56,7 +62,7 @@ pub(super) struct TileRows {
     pub(super) rows: Range<usize>,
 }
 
-/// A row of voxels of some rows of tiles.
+/// The voxels of a row that are to be computed, in some rows of tiles.
 pub(super) struct TileRow<'a> {
     pub(super) at: RowIndex,
     /// Its number among the rows of the tiles, `[z][y]`, rows outside counted.
@@ -175,32 +181,32 @@ impl Activations {
         band: &Band,
         work: impl Fn(TileRows, Vec<TileRow>) + Sync + Send,
     ) {
-        let Tiling { edge, first, group } = tiling;
-        let tiles = (self.shape[1] + 1 - first).div_ceil(edge);
-        let (rows_inside, volume_len) = (1..self.shape[1] + 1, self.padded()[0] * self.plane_len());
+        let Tiling { edge, first, rows: tiles, group } = tiling;
+        let [band_planes, band_rows, columns] = &band.voxels;
         let (plane_len, row_len) = (self.plane_len(), self.row_len());
-        let voxels = self.channels..self.channels * (self.shape[2] + 1);
+        let volume_len = self.padded()[0] * plane_len;
+        let voxels = self.channels * columns.start..self.channels * columns.end;
         let mut units = std::collections::BTreeMap::<[usize; 3], Vec<TileRow>>::new();
         for (n, volume) in self.as_mut_slice().chunks_exact_mut(volume_len.max(1)).enumerate() {
-            let planes =
-                volume.chunks_exact_mut(plane_len).enumerate().filter(|(p, _)| band.planes.contains(p));
+            let planes = volume.chunks_exact_mut(plane_len).enumerate();
+            let planes = planes.filter(|(plane, _)| band_planes.contains(plane));
             for (plane, rows) in planes {
                 let (tile_z, z) = ((plane - band.origin) / edge, (plane - band.origin) % edge);
-                let rows =
-                    rows.chunks_exact_mut(row_len).enumerate().filter(|(y, _)| rows_inside.contains(y));
-                for (y, row) in rows {
-                    let start = (y - first) / (edge * group);
-                    let together = group.min(tiles - start * group);
+                let rows = rows.chunks_exact_mut(row_len).enumerate();
+                for (y, row) in rows.filter(|(y, _)| band_rows.contains(y)) {
+                    let in_tiles = y - first - edge * tiles.start;
+                    let start = tiles.start + in_tiles / (edge * group) * group;
+                    let together = group.min(tiles.end - start);
                     units.entry([n, band.tile + tile_z, start]).or_default().push(TileRow {
                         at: RowIndex { n, z: plane - 1, y: y - 1 },
-                        number: z * edge * together + (y - first) % (edge * group),
+                        number: z * edge * together + in_tiles % (edge * group),
                         voxels: &mut row[voxels.clone()],
                     });
                 }
             }
         }
         units.into_par_iter().for_each(|([n, z, start], rows)| {
-            let at = TileRows { n, z, rows: start * group..((start + 1) * group).min(tiles) };
+            let at = TileRows { n, z, rows: start..(start + group).min(tiles.end) };
             work(at, rows);
         });
     }

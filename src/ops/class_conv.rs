@@ -54,17 +54,10 @@ impl ClassConv {
         ClassConv { packed, bias: [bias[0], bias[1], bias[2]] }
     }
 
-    /// The logits of row `[z, y]` of `input` (border coordinates of the window's first row), voxel by voxel.
-    pub fn row(
-        &self,
-        isa: Isa,
-        input: &Activations,
-        n: usize,
-        [z, y]: [usize; 2],
-        out: &mut [[f32; CLASSES]],
-    ) {
+    /// The logits of a row, voxel by voxel, from the one on whose window begins at `[z, y, x]` in `input`, border coordinates.
+    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y, x]: Shape, out: &mut [[f32; CLASSES]]) {
         let starts: [usize; SIZE * SIZE] =
-            std::array::from_fn(|i| input.offset(n, [z + i / SIZE, y + i % SIZE, 0]));
+            std::array::from_fn(|i| input.offset(n, [z + i / SIZE, y + i % SIZE, x]));
         let windows = dot::Windows {
             input: input.as_slice(),
             starts: &starts,

@@ -6,6 +6,8 @@
 //! convolution of the input.
 use std::sync::Arc;
 
+use cudarc::driver::DeviceRepr;
+
 use super::activations::Activations;
 use super::batch_norm::Affine;
 use super::blocks::coordinates;
@@ -13,9 +15,11 @@ use super::conv3d::Method;
 use super::correlation::{Convolution, Correlation, Parity, ParityCorrelation, positions, weight_gradient};
 use super::winograd::{self, DOUBLE, DOUBLE_TO_INPUT, Winograd};
 use crate::device::Precision;
+use crate::device::cuda::convolution::{self as cuda, Arguments, Grid};
 use crate::device::cuda::packing::Window;
-use crate::device::cuda::{Gpu, convolution as cuda};
+use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
+use crate::volume::Ranges;
 
 const SIZE: usize = 4;
 
@@ -86,7 +90,7 @@ impl ConvTranspose3d {
         weight: &[f32],
         bias: &[f32],
         norm: &Affine,
-    ) -> Result<cuda::Convolution> {
+    ) -> Result<OnGpu> {
         let ConvTranspose3d { cin, cout, .. } = *self;
         let (kernel, rows) = match (precision, cout) {
             (Precision::F32, 32) => ("conv_transpose3d_32_f32", 8),
@@ -106,7 +110,8 @@ impl ConvTranspose3d {
                 weight[self.index(i, o, k)]
             })
         });
-        cuda::Convolution::new(gpu, plan, &packed.collect::<Vec<u8>>(), None, &cuda::with_bias(norm, bias))
+        let epilogue = cuda::with_bias(norm, bias);
+        cuda::Convolution::new(gpu, plan, &packed.collect::<Vec<u8>>(), None, &epilogue).map(OnGpu)
     }
 
     /// `dx` from `dy` (cropped, with its border of zeros).
@@ -141,5 +146,43 @@ impl ConvTranspose3d {
                 dw[self.index(i, o, k)] = *value;
             }
         }
+    }
+}
+
+/// [`ConvTranspose3d`] on a GPU, with what comes behind it.
+#[derive(Clone)]
+pub struct OnGpu(cuda::Convolution);
+
+/// `Doubling` of kernels/conv_transpose3d.cu.
+#[repr(C)]
+struct DoublingArguments {
+    convolution: Arguments,
+    first: Extent,
+    extent: Extent,
+}
+
+// SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
+unsafe impl DeviceRepr for DoublingArguments {}
+
+impl OnGpu {
+    /// Computes a part of `output` from `input` and `skip`, which may be the output itself; the rest stays as it is.
+    ///
+    /// # Errors
+    /// Where the driver refuses the launch.
+    pub fn run(&self, input: &Grid, skip: &Grid, output: &Grid, part: &Ranges) -> Result<()> {
+        let shape = part.each_ref().map(ExactSizeIterator::len);
+        let arguments = DoublingArguments {
+            convolution: Arguments {
+                skip: skip.address(),
+                output: output.address(),
+                ..self.0.arguments(input.address(), input.shape, output.shape)
+            },
+            first: extent(part.each_ref().map(|along| along.start)),
+            extent: extent(shape),
+        };
+        // The input voxels that the part lies over.
+        let beneath = part.each_ref().map(|along| along.end.div_ceil(2) - along.start / 2);
+        // SAFETY: the arguments are the kernel's, and the grids have the extents that are stated.
+        unsafe { self.0.launch(beneath, shape, &arguments) }
     }
 }

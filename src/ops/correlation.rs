@@ -9,11 +9,12 @@
 use rayon::prelude::*;
 
 use super::activations::{Activations, RowIndex};
-use super::blocks::coordinates;
+use super::blocks::{coordinates, linear};
 use super::winograd::Winograd;
 use crate::device::cpu::gather::{self, BLOCK, Row, Windows};
 use crate::device::cpu::outer::{self, Operands};
 use crate::device::cpu::simd::Isa;
+use crate::volume::{Ranges, Shape, all};
 
 /// A convolution or its gradient to the input, packed in one of three ways.
 #[derive(Clone)]
@@ -34,21 +35,37 @@ impl Convolution {
         out: &mut Activations,
         epilogue: impl Fn(RowIndex, &[f32], &mut [f32]) + Sync,
     ) {
+        self.run_part(input, out, &all(out.shape), epilogue);
+    }
+
+    /// As [`run`](Self::run) for some voxels of `out`: `epilogue` is given those of a row.
+    pub fn run_part(
+        &self,
+        input: &Activations,
+        out: &mut Activations,
+        part: &Ranges,
+        epilogue: impl Fn(RowIndex, &[f32], &mut [f32]) + Sync,
+    ) {
+        let [planes, rows, columns] = part;
+        let first = columns.start;
         let by_rows = |out: &mut Activations, compute: &(dyn Fn(RowIndex, &mut [f32]) + Sync)| {
+            let voxels = out.channels * columns.start..out.channels * columns.end;
             out.par_rows_mut(Vec::new, |result, at, row| {
-                result.resize(row.len(), 0.0);
-                compute(at, result);
-                epilogue(at, result, row);
+                if planes.contains(&at.z) && rows.contains(&at.y) {
+                    result.resize(voxels.len(), 0.0);
+                    compute(at, result);
+                    epilogue(at, result, &mut row[voxels.clone()]);
+                }
             });
         };
         let isa = Isa::detect();
         match self {
-            Convolution::Winograd(conv) => conv.run(input, out, &epilogue),
+            Convolution::Winograd(conv) => conv.run_part(input, out, part, &epilogue),
             Convolution::Parity(conv) => {
-                by_rows(out, &|at, row| conv.row(isa, input, at.n, [at.z, at.y], row));
+                by_rows(out, &|at, row| conv.row(isa, input, at.n, [at.z, at.y, first], row));
             }
             Convolution::Plain(conv) => by_rows(out, &|at, row| {
-                conv.row(isa, input, at.n, [at.z, at.y].map(|i| conv.stride * i), row);
+                conv.row(isa, input, at.n, [at.z, at.y, first].map(|i| conv.stride * i), row);
             }),
         }
     }
@@ -100,10 +117,10 @@ impl Correlation {
         Correlation { size, stride, weights, bias: bias.to_vec() }
     }
 
-    /// Computes the output row whose window begins at row `[z, y]` of `input`, border coordinates and stride
-    /// included, into the voxels of `out`.
-    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y]: [usize; 2], out: &mut [f32]) {
-        let starts = window_starts(input, n, [z, y, 0], [self.size; 2]);
+    /// Computes voxels of an output row into `out`, from the one on whose window begins at `first` in `input`, border
+    /// coordinates and stride included.
+    pub fn row(&self, isa: Isa, input: &Activations, n: usize, first: Shape, out: &mut [f32]) {
+        let starts = window_starts(input, n, first, [self.size; 2]);
         let windows = Windows {
             input: input.as_slice(),
             starts: &starts[..self.size * self.size],
@@ -123,7 +140,7 @@ impl Correlation {
         out.par_rows_mut(
             || (),
             |(), at, row| {
-                self.row(isa, input, at.n, [self.stride * at.z, self.stride * at.y], row);
+                self.row(isa, input, at.n, [at.z, at.y, 0].map(|i| self.stride * i), row);
             },
         );
     }
@@ -165,24 +182,25 @@ impl ParityCorrelation {
         ParityCorrelation { parities, weights, bias: bias.to_vec() }
     }
 
-    /// Computes the output row `[z, y]` (without border) into the voxels of `out`.
-    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y]: [usize; 2], out: &mut [f32]) {
+    /// Computes voxels of an output row into `out`, from voxel `[z, y, x]` (without border) on.
+    pub fn row(&self, isa: Isa, input: &Activations, n: usize, [z, y, x]: Shape, out: &mut [f32]) {
         let cout = self.bias.len();
         let columns = out.len() / cout;
-        for x in 0..2.min(columns) {
-            let [pz, py, px] = [z % 2, y % 2, x].map(|parity| self.parities[parity]);
-            let first = [z / 2 + pz.start, y / 2 + py.start, px.start];
+        for skipped in 0..2.min(columns) {
+            let place = [z, y, x + skipped];
+            let [pz, py, px] = place.map(|i| self.parities[i % 2]);
+            let first = [z / 2 + pz.start, y / 2 + py.start, place[2] / 2 + px.start];
             let starts = window_starts(input, n, first, [pz.kernel.len(), py.kernel.len()]);
             let windows = Windows {
                 input: input.as_slice(),
                 starts: &starts[..pz.kernel.len() * py.kernel.len()],
                 stretch: px.kernel.len() * input.channels,
                 step: input.channels,
-                weights: &self.weights[4 * (z % 2) + 2 * (y % 2) + x],
+                weights: &self.weights[linear(place.map(|i| i % 2), [2; 3])],
                 bias: &self.bias,
             };
-            let count = (columns - x).div_ceil(2);
-            gather::gather(isa, &windows, Row { data: &mut out[x * cout..], step: 2 * cout, count });
+            let count = (columns - skipped).div_ceil(2);
+            gather::gather(isa, &windows, Row { data: &mut out[skipped * cout..], step: 2 * cout, count });
         }
     }
 }

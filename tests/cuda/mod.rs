@@ -1,5 +1,6 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
 mod cells;
+mod doubling;
 mod driver;
 mod images;
 mod network;

@@ -77,10 +77,13 @@ fn blocks_give_the_bits_of_the_whole_volume() {
             let device = on(gpu, precision);
             let mut predictor = Predictor::on(&device, &recipe::cellsegnet_weights(3), false).unwrap();
             predictor.keep_probabilities = true;
-            let volume = noise([3, 5, 99]);
-            let [whole, blocks] = [[1000; 3], [8, 8, 48]].map(|block| predict(&predictor, &volume, block));
-            assert!(blocks.classes == whole.classes);
-            assert!(blocks.probabilities == whole.probabilities);
+            // Blocks with a halo along each axis, some of them a single plane; and with whole halos along x.
+            for (shape, block) in [([9, 10, 11], [8; 3]), ([3, 5, 99], [8, 8, 48])] {
+                let volume = noise(shape);
+                let [whole, blocks] = [[1000; 3], block].map(|block| predict(&predictor, &volume, block));
+                assert!(blocks.classes == whole.classes, "{precision} {shape:?}");
+                assert!(blocks.probabilities == whole.probabilities, "{precision} {shape:?}");
+            }
         }
     });
 }

@@ -34,7 +34,7 @@ fn forward_equals_plain_loops() {
         let x = noisy(2, shape, CIN, 3);
         for row in x.rows() {
             let mut found = vec![[f32::NAN; CLASSES]; shape[2]];
-            conv.row(Isa::detect(), &x, row.n, [row.z, row.y], &mut found);
+            conv.row(Isa::detect(), &x, row.n, [row.z, row.y, 0], &mut found);
             for (column, logits) in found.iter().enumerate() {
                 for (class, logit) in logits.iter().enumerate() {
                     let place = [row.z, row.y, column].map(|i| i as isize);

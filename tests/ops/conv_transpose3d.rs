@@ -1,6 +1,8 @@
 //! Transposed convolutions against plain scattering loops in f64, with and without a plane to crop.
+use tascan::network::needed;
 use tascan::ops::activations::Activations;
 use tascan::ops::conv_transpose3d::{ConvTranspose3d, NETWORK_SHAPES};
+use tascan::volume::Ranges;
 
 use super::grids::{assert_grid, at, noise, noisy, poisoned, positions, voxels};
 use crate::compare;
@@ -91,5 +93,52 @@ fn gradients_equal_plain_loops() {
         let mut dx = poisoned(2, x.shape, conv.cin);
         conv.backward_input(&weight, &dy, &mut dx);
         assert_grid(&dx, |n, place, i| expected_dx[flat(x.shape, conv.cin, n, place, i)], TOLERANCE);
+    }
+}
+
+/// Parts of a grid of 9x10x27 voxels: from odd and even voxels on, at the far end, and all of it.
+fn parts() -> [Ranges; 5] {
+    [
+        [3..6, 4..9, 7..20],
+        [8..9, 9..10, 25..27],
+        [0..1, 0..2, 0..3],
+        [1..8, 0..5, 12..27],
+        [0..9, 0..10, 0..27],
+    ]
+}
+
+#[test]
+fn a_part_has_the_bits_of_the_whole_and_looks_at_no_more_than_it_needs() {
+    const KEPT: f32 = 7.0;
+    let shape = [9, 10, 27_usize];
+    for conv in NETWORK_SHAPES {
+        let forward = conv.forward(&weight(&conv), &noise(conv.cout, 3));
+        let x = noisy(1, shape.map(|extent| extent.div_ceil(2)), conv.cin, 1);
+        let mut whole = poisoned(1, shape, conv.cout);
+        forward.all(&x, &mut whole);
+        for part in parts() {
+            let needed = [0, 1, 2].map(|axis| needed::by_doubling(&part[axis], x.shape[axis]));
+            let mut seen = poisoned(1, x.shape, conv.cin);
+            seen.par_rows_mut(
+                || (),
+                |(), at, row| {
+                    if needed[0].contains(&at.z) && needed[1].contains(&at.y) {
+                        let voxels = needed[2].start * conv.cin..needed[2].end * conv.cin;
+                        row[voxels.clone()].copy_from_slice(&x.row(at)[voxels]);
+                    }
+                },
+            );
+            let mut found = Activations::zeros(1, shape, conv.cout);
+            found.par_rows_mut(|| (), |(), _, row| row.fill(KEPT));
+            forward.run_part(&seen, &mut found, &part, |_, result, row| row.copy_from_slice(result));
+            for at in found.rows() {
+                for (i, value) in found.row(at).iter().enumerate() {
+                    let place = [at.z, at.y, i / conv.cout];
+                    let is_inside = (0..3).all(|axis| part[axis].contains(&place[axis]));
+                    let expected = if is_inside { whole.row(at)[i] } else { KEPT };
+                    assert_eq!(*value, expected, "{place:?} of {part:?}");
+                }
+            }
+        }
     }
 }

@@ -172,7 +172,7 @@ impl Convolution {
         }
     }
 
-    /// Launches the kernel for all tiles of `output`.
+    /// Launches the kernel for all tiles of `output`, or of `input` where the plan's tiles are the input's.
     ///
     /// # Errors
     /// Where the driver refuses the launch.

@@ -8,6 +8,8 @@
 //! An output takes part in no product with an input that its kernel does not reach, not even one that cancels:
 //! so the bits of an output depend on its receptive field alone, as without the algorithm.
 
+use std::ops::Range;
+
 use crate::ops::blocks::coordinates;
 
 /// Outputs of a tile along an axis, of each phase.
@@ -150,9 +152,10 @@ impl Form {
         if self.split == Split::Output { 0 } else { 1 }
     }
 
-    /// Tiles that cover `extent` output voxels.
-    pub(super) fn tiles(&self, extent: usize) -> usize {
-        (extent + 1 - self.first()).div_ceil(self.edge())
+    /// Tiles that cover some output voxels along an axis, border coordinates.
+    pub(super) fn tiles(&self, voxels: &Range<usize>) -> Range<usize> {
+        let (first, edge) = (self.first(), self.edge());
+        (voxels.start - first) / edge..(voxels.end - first).div_ceil(edge)
     }
 
     /// Points in three dimensions.

@@ -10,9 +10,10 @@ use super::transform::{Source, Stretch};
 use super::{SCRATCH, Unit};
 use crate::device::cpu::outer::{self, Operands};
 use crate::device::cpu::simd::Isa;
-use crate::ops::activations::Activations;
+use crate::ops::activations::{Activations, bordered};
 use crate::ops::blocks::coordinates;
 use crate::ops::correlation::{PARTIAL_SUMS, sum_in_order};
+use crate::volume::all;
 
 /// Tiles that a unit of work should have: each unit reads and writes the whole of dU.
 const TILES: usize = 64;
@@ -22,7 +23,7 @@ const TILES_OF_SUM: usize = 256;
 /// `dw[kz][ky][kx][cin][cout]` of the correlation of `x` that gives outputs of `dy`'s shape, summed in an order that
 /// does not depend on the number of threads.
 pub fn weight_gradient(form: &'static Form, x: &Activations, dy: &Activations) -> Vec<f32> {
-    let [planes, rows, columns] = dy.shape.map(|extent| form.tiles(extent));
+    let [planes, rows, columns] = bordered(&all(dy.shape)).map(|voxels| form.tiles(&voxels).len());
     let group = (TILES / columns).clamp(1, rows);
     let units: Vec<Unit> = (0..dy.n * planes)
         .flat_map(|plane| {
@@ -30,7 +31,7 @@ pub fn weight_gradient(form: &'static Form, x: &Activations, dy: &Activations) -
                 n: plane / planes,
                 tile_z: plane % planes,
                 tile_rows: row..(row + group).min(rows),
-                columns,
+                columns: 0..columns,
             })
         })
         .collect();
@@ -90,8 +91,8 @@ impl<'a> Gradient<'a> {
         let any_phase = |point, _: usize| (0..self.phases()).any(|phase| self.is_wanted(point, phase));
         SCRATCH.with_borrow_mut(|scratch| {
             let most = (TILES / unit.tile_rows.len()).max(1);
-            for first in (0..unit.columns).step_by(most) {
-                let columns = first..(first + most).min(unit.columns);
+            for first in unit.columns.clone().step_by(most) {
+                let columns = first..(first + most).min(unit.columns.end);
                 for point_z in 0..algorithm.points {
                     let stretch = Stretch { unit, columns: columns.clone(), point_z };
                     let wanted = |point, phase| self.is_wanted(point, phase);

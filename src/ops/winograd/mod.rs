@@ -25,12 +25,13 @@ use std::ops::Range;
 pub use form::{DOUBLE, DOUBLE_TO_INPUT, Form, HALVE, HALVE_TO_INPUT, SAME};
 pub use gradient::weight_gradient;
 
-use super::activations::{Activations, Band, RowIndex, Tiling};
+use super::activations::{Activations, Band, RowIndex, Tiling, bordered};
 use super::blocks::coordinates;
 use super::correlation::Element;
 use crate::device::cpu::gather::{self, Row, Windows};
 use crate::device::cpu::simd::Isa;
 use crate::device::cpu::tiles;
+use crate::volume::Ranges;
 use form::{OUTPUTS, PHASES, Split};
 use kernel::Product;
 use transform::{Source, Stretch};
@@ -68,7 +69,7 @@ struct Unit {
     tile_z: usize,
     tile_rows: Range<usize>,
     /// Tiles along x.
-    columns: usize,
+    columns: Range<usize>,
 }
 
 impl Winograd {
@@ -83,19 +84,20 @@ impl Winograd {
         Winograd { form, cin, bias: bias.to_vec(), products: kernel::pack(form, [cout, cin], weight) }
     }
 
-    /// Computes every row of `out`: `epilogue` is given each row's place, its result, and the row of `out`.
-    pub fn run(
+    /// Computes some voxels of `out`: `epilogue` is given each row's place, its result, and the row's voxels in `out`.
+    pub fn run_part(
         &self,
         input: &Activations,
         out: &mut Activations,
+        part: &Ranges,
         epilogue: impl Fn(RowIndex, &[f32], &mut [f32]) + Sync,
     ) {
-        let band = Band { planes: 1..out.shape[0] + 1, origin: self.form.first(), tile: 0 };
+        let band = Band { voxels: bordered(part), origin: self.form.first(), tile: 0 };
         self.run_band(input, out, &band, epilogue);
     }
 
-    /// As [`run`](Self::run) for some planes of `out`, which may be those of a slab of a larger volume: the row's
-    /// place is then that in the slab.
+    /// As [`run_part`](Self::run_part) for an `out` that may be a slab of a larger volume: the row's place is then that
+    /// in the slab.
     pub fn run_band(
         &self,
         input: &Activations,
@@ -104,14 +106,16 @@ impl Winograd {
         epilogue: impl Fn(RowIndex, &[f32], &mut [f32]) + Sync,
     ) {
         let isa = Isa::detect();
-        let columns = self.form.tiles(out.shape[2]);
-        let group = (self.most_tiles() / columns).clamp(1, self.form.tiles(out.shape[1]));
-        let tiling = Tiling { edge: self.form.edge(), first: self.form.first(), group };
-        let (cout, skipped) = (self.bias.len(), 1 - self.form.first());
-        let row_len = columns * self.form.edge() * cout;
+        let (edge, first, cout) = (self.form.edge(), self.form.first(), self.bias.len());
+        let [rows, columns] = [1, 2].map(|axis| self.form.tiles(&band.voxels[axis]));
+        let group = (self.most_tiles() / columns.len()).clamp(1, rows.len());
+        let tiling = Tiling { edge, first, rows, group };
+        // Voxels before the first wanted one in a row of tiles.
+        let skipped = band.voxels[2].start - first - edge * columns.start;
+        let row_len = columns.len() * edge * cout;
         out.par_tiles_mut(tiling, band, |at, rows| {
             SCRATCH.with_borrow_mut(|scratch| {
-                let unit = Unit { n: at.n, tile_z: at.z, tile_rows: at.rows, columns };
+                let unit = Unit { n: at.n, tile_z: at.z, tile_rows: at.rows, columns: columns.clone() };
                 self.compute(isa, input, &unit, scratch);
                 for row in rows {
                     let start = row.number * row_len + skipped * cout;
@@ -130,7 +134,7 @@ impl Winograd {
     /// The output voxels of a unit: `scratch.out` becomes `[z][y][x][cout]`, tiles side by side.
     fn compute(&self, isa: Isa, input: &Activations, unit: &Unit, scratch: &mut Scratch) {
         let (edge, cout) = (self.form.edge(), self.bias.len());
-        let voxels = edge * edge * unit.tile_rows.len() * edge * unit.columns;
+        let voxels = edge * edge * unit.tile_rows.len() * edge * unit.columns.len();
         scratch.out.resize(voxels * cout, 0.0);
         scratch.out.chunks_exact_mut(cout).for_each(|voxel| voxel.copy_from_slice(&self.bias));
         let source = Source {
@@ -140,8 +144,8 @@ impl Winograd {
             origin: 0,
         };
         let most = (self.most_tiles() / unit.tile_rows.len()).max(1);
-        for first in (0..unit.columns).step_by(most) {
-            let columns = first..(first + most).min(unit.columns);
+        for first in unit.columns.clone().step_by(most) {
+            let columns = first..(first + most).min(unit.columns.end);
             for point_z in 0..self.form.algorithm.points {
                 let stretch = Stretch { unit, columns: columns.clone(), point_z };
                 let wanted = |point, phase| self.reads(point, phase);
@@ -216,7 +220,8 @@ impl Winograd {
             .map(|p| (p, form.algorithm.out[place_y][p / points] * form.algorithm.out[place_x][p % points]))
             .filter(|(_, weight)| *weight != 0.0)
             .collect();
-        let row_len = stretch.unit.columns * edge * cout;
+        let row_len = stretch.unit.columns.len() * edge * cout;
+        let before = stretch.columns.start - stretch.unit.columns.start;
         let rows = edge * stretch.unit.tile_rows.len();
         for row in 0..stretch.unit.tile_rows.len() {
             let sources = weights.iter().map(|(point, weight)| {
@@ -228,7 +233,7 @@ impl Winograd {
                 let weight = form.algorithm.out[place_z][stretch.point_z];
                 if weight != 0.0 {
                     let number = doubled(place_z, phase_z) * rows + row * edge + y;
-                    let start = number * row_len + (stretch.columns.start * edge + x) * cout;
+                    let start = number * row_len + (before * edge + x) * cout;
                     tiles::accumulate(&sources, cout, edge * cout, &mut [(&mut out[start..], weight)]);
                 }
             }

@@ -203,7 +203,7 @@ fn classes(layers: &Layers, n: usize, shape: [usize; 3]) {
         || (),
         |(), at, row| {
             let isa = tascan::device::cpu::simd::Isa::detect();
-            conv.row(isa, &u1, at.n, [at.z, at.y], row.as_chunks_mut::<3>().0);
+            conv.row(isa, &u1, at.n, [at.z, at.y, 0], row.as_chunks_mut::<3>().0);
         },
     );
     assert_batch("classes", &convolution::classes(parameters, packing, &u1_gpu).unwrap(), &y);
