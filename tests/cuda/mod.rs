@@ -1,6 +1,7 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
 mod cells;
 mod driver;
+mod enlargement;
 mod images;
 mod network;
 mod real;
