@@ -19,6 +19,8 @@ use crate::volume::Shape;
 
 /// Voxels of a range, where it has planes enough: 4 MiB of classes, 48 MiB of logits.
 const RANGE: usize = 4 << 20;
+/// Planes of a range, as a grid of blocks of threads may have 65,535 along z.
+const MOST_PLANES: usize = 1 << 15;
 
 /// Device memory for [`Enlarged`] and a range of planes, in bytes, for a volume of `shape` voxels in a grid of `boxes`; `None` where
 /// the network, in `precision`, would not have as much left, or too little for the least block.
@@ -36,7 +38,7 @@ pub fn bytes(gpu: &Gpu, precision: Precision, shape: Shape, boxes: Shape) -> Res
 
 /// The extent of the first range of planes of a volume.
 fn range([depth, height, width]: Shape) -> Shape {
-    let planes = (RANGE / (height * width).max(1)).max(1).next_multiple_of(ALIGNMENT);
+    let planes = (RANGE / (height * width).max(1)).clamp(1, MOST_PLANES).next_multiple_of(ALIGNMENT);
     [planes.min(depth), height, width]
 }
 

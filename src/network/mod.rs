@@ -14,7 +14,7 @@
 //! | conv6, softmax | 3x3x3 | 32 -> 3 | full |
 //!
 //! It runs on either device: at inference ([`engine`]) by [`inference`] on the CPU and by [`cuda`], in training ([`trainer`])
-//! by [`training`] on the CPU and by [`cuda_training`].
+//! by [`training`] on the CPU and by [`cuda_training`]. [`prediction`] brings a whole volume through it.
 pub mod axes;
 mod blocks;
 pub mod cuda;
