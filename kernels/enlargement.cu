@@ -50,10 +50,14 @@ __device__ void mix_row(const Enlargement& to, Between z, Between y, int first, 
     const float* near_above = to.logits + voxel(to.grid, {next_z, y.box, first}) * Classes;
     const float* far_below = to.logits + voxel(to.grid, {z.box, next_y, first}) * Classes;
     const float* far_above = to.logits + voxel(to.grid, {next_z, next_y, first}) * Classes;
-    for (int i = lane(); i < (end - first) * Classes; i += 32) {
-        const float near = mix(__ldg(near_below + i), __ldg(near_above + i), z.share);
-        const float far = mix(__ldg(far_below + i), __ldg(far_above + i), z.share);
-        row[i] = mix(near, far, y.share);
+    // All lanes go round as often, also where the compiler unrolls the loop.
+    for (int start = 0; start < (end - first) * Classes; start += 32) {
+        const int i = start + lane();
+        if (i < (end - first) * Classes) {
+            const float near = mix(__ldg(near_below + i), __ldg(near_above + i), z.share);
+            const float far = mix(__ldg(far_below + i), __ldg(far_above + i), z.share);
+            row[i] = mix(near, far, y.share);
+        }
     }
 }
 
