@@ -1,9 +1,12 @@
-//! What is done to every voxel or parameter alone, at the size of a training step: 7 cuboids of 64^3 voxels.
+//! What is done to every voxel or parameter alone, at the size of a training step: 7 cuboids of 64^3 voxels; and
+//! the enlargement of logits.
+use ndarray::Array3;
 use rayon::prelude::*;
 use tascan::network::layout;
 use tascan::ops::activations::Activations;
 use tascan::ops::adam::Adam;
 use tascan::ops::batch_norm::{self, Affine, Moments};
+use tascan::ops::enlargement::{self, Enlargement};
 use tascan::ops::loss::{CLASSES, Loss, Truth};
 use tascan::ops::softmax;
 
@@ -18,6 +21,7 @@ pub fn rows(harness: &mut Harness) {
     softmax_rows(harness);
     loss_row(harness);
     adam_row(harness);
+    enlargement_row(harness);
 }
 
 /// The largest batch norm of the network: 32 channels at full resolution.
@@ -94,4 +98,17 @@ fn adam_row(harness: &mut Harness) {
     let work = Work { operations: 12.0 * parameters as f64, bytes: 28.0 * parameters as f64 };
     let set_up = || (Adam::new(parameters), vec![0.5; parameters], vec![1e-3; parameters]);
     harness.row(name, work, set_up, |(adam, values, gradient)| adam.step(values, gradient, 1e-4));
+}
+
+/// To 128^3 voxels from boxes of 2x2x2.
+fn enlargement_row(harness: &mut Harness) {
+    const EDGE: usize = 128;
+    let (operations, bytes) = enlargement::cost((EDGE / 2).pow(3), EDGE.pow(3));
+    let name = Name { operation: "enlargement", shape: "64^3 to 128^3", dtype: "f32" };
+    let work = Work { operations: operations as f64, bytes: bytes as f64 };
+    let set_up = || Array3::from_shape_fn([EDGE / 2; 3], |(z, y, x)| [z, y, x].map(|i| i as f32));
+    harness.row(name, work, set_up, |logits| {
+        let enlargement = Enlargement::new([EDGE; 3], [2; 3]);
+        (0..EDGE).for_each(|z| drop(std::hint::black_box(enlargement.plane(logits, z))));
+    });
 }

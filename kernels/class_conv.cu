@@ -6,60 +6,26 @@
 // computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
 // distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
 // memory too, to be written in whole sectors. On tensor cores the classes are the first columns of a matrix of 8.
-#include <cstdint>
-
-#include "common/classes.cuh"
 #include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma_tile.cuh"
+#include "common/places.cuh"
 
 namespace {
 
-constexpr int Cin = 32, Classes = 3, Chunk = 8, Threads = 128;
+constexpr int Cin = 32, Chunk = 8, Threads = 128;
 constexpr int TileZ = 4, TileY = 8, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
 constexpr int Pitch = InX * Chunk + 4;
 constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
-
-// Where the part goes: to a volume of `extent`, from voxel `first` of it on. What is not wanted is null.
-struct Place {
-    float* logits;     // [z][y][x][class]
-    uint8_t* classes;  // [z][y][x]
-    Shape extent, first;
-    long long keeps_lowest;  // whether a class that is there already stays where it is lower
-
-    __device__ long long number(Shape at) const {
-        return voxel(extent, {first.z + at.z, first.y + at.y, first.x + at.x});
-    }
-};
 
 // `ClassConvolution` in src/ops/class_conv.rs; the output of `conv` is not used.
 template <class Value>
 struct ClassConvolution {
     Convolution<Value> conv;
     Shape first, extent;  // of the part, in the block
-    Place places[2];      // the part alone, and in the whole volume
+    Place places[2];
 };
-
-// Writes one of the three logits of a voxel of the part.
-__device__ void put(const Place (&places)[2], Shape at, int which, float logit) {
-    for (const Place& place : places) {
-        if (place.logits) {
-            place.logits[place.number(at) * Classes + which] = logit;
-        }
-    }
-}
-
-// Writes the class of a voxel of the part.
-__device__ void put_class(const Place (&places)[2], Shape at, float background, float membrane, float foreground) {
-    const uint8_t found = most_probable(background, membrane, foreground);
-    for (const Place& place : places) {
-        if (place.classes) {
-            uint8_t* there = place.classes + place.number(at);
-            *there = place.keeps_lowest && *there < found ? *there : found;
-        }
-    }
-}
 
 struct Shared {
     float4 weights[27 * Classes * Chunk / 4];
@@ -124,7 +90,7 @@ __device__ void store(const Shared& shared, const ClassConvolution<float>& conv,
         const Shape at = {tile.z + row / TileY, tile.y + row % TileY, tile.x + x};
         if (inside(conv.extent, at)) {
             const float* found = logits + row * RowPitch + x * Classes;
-            put_class(conv.places, at, found[0], found[1], found[2]);
+            put_class(conv.places, at, most_probable(found[0], found[1], found[2]));
         }
     }
 }
@@ -162,7 +128,7 @@ __device__ void class_conv(const ClassConvolution<Half>& conv) {
             if (in_row < 8 && inside(conv.extent, at)) {
                 put(conv.places, at, which, logit);
                 if (which == 0) {
-                    put_class(conv.places, at, logit, second, third);
+                    put_class(conv.places, at, most_probable(logit, second, third));
                 }
             }
         }

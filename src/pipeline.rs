@@ -175,7 +175,8 @@ impl Input<'_> {
         let mut predictor = Predictor::on(&options.device, &model.weights, options.transposes)?;
         predictor.keep_probabilities = options.keep_probabilities;
         predictor.keep_on_gpu = true;
-        let block = options.block.map_or_else(|| engine::default_block(&options.device, reduced), Ok)?;
+        let block =
+            options.block.map_or_else(|| engine::default_block(&options.device, shape, factors), Ok)?;
         tracing::debug!("the network runs on {} in blocks of {block:?} at scale {factors:?}", options.device);
         let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));
         observer.network_begins(reduced.iter().map(|&extent| extent as u64).product());
@@ -207,7 +208,7 @@ impl Input<'_> {
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
-        let block = engine::default_block(device, extent)?;
+        let block = engine::default_block(device, extent, [1; 3])?;
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges =
             self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));

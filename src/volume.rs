@@ -327,7 +327,13 @@ impl Volume {
     }
 
     /// One row of stored values from voxel (z, y, x) on, in this machine's byte order.
-    fn row<S: Sample>(&self, z: usize, y: usize, x: usize, len: usize) -> impl Iterator<Item = S> + '_ {
+    pub(crate) fn row<S: Sample>(
+        &self,
+        z: usize,
+        y: usize,
+        x: usize,
+        len: usize,
+    ) -> impl Iterator<Item = S> + '_ {
         let size = size_of::<S>();
         let begin = self.store.row(z, y, self.shape, self.shape[2] * size) + x * size;
         let bytes = &(*self.store.bytes).as_ref()[begin..begin + len * size];

@@ -5,7 +5,7 @@ use tascan::metrics::{self, Scores};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::pipeline::{self, Model, Segmentation};
 use tascan::scale::choice::{self, Look};
-use tascan::scale::{self, Enlargement, Reduced, Scale};
+use tascan::scale::{self, Reduced, Scale};
 use tascan::synth::{self, Parameters, Sample};
 use tascan::{Shape, Spacing, Volume};
 
@@ -29,22 +29,6 @@ fn noise(shape: Shape, seed: u64) -> Array3<f32> {
 /// The voxels of box `i`.
 fn voxels(i: usize, factor: usize, extent: usize) -> std::ops::Range<usize> {
     i * factor..((i + 1) * factor).min(extent)
-}
-
-/// Share of box `i` in a voxel: a hat that falls to nothing at the centres of its neighbours.
-fn hat(i: usize, voxel: usize, factor: usize, extent: usize) -> f64 {
-    let centre = |i| {
-        let voxels = voxels(i, factor, extent);
-        voxels.clone().sum::<usize>() as f64 / voxels.len() as f64
-    };
-    let (last, at) = (extent.div_ceil(factor) - 1, voxel as f64);
-    if at < centre(i) {
-        if i == 0 { 1.0 } else { (1.0 - (centre(i) - at) / (centre(i) - centre(i - 1))).max(0.0) }
-    } else if i == last {
-        1.0
-    } else {
-        (1.0 - (at - centre(i)) / (centre(i + 1) - centre(i))).max(0.0)
-    }
 }
 
 #[test]
@@ -77,46 +61,57 @@ fn a_region_of_the_reduced_volume_is_a_part_of_it() {
     assert_eq!(reduced.read_f32([3, 2, 1], [6, 4, 5]), whole.slice(s![3..9, 2..6, 1..6]));
 }
 
+/// Whether the means of numbers whose sums are exact have a single rounding, also those of a region that begins anywhere.
+fn has_exact_means<T: tascan::volume::Sample>(convert: fn(f32) -> T) {
+    for (shape, factors) in CASES {
+        let raw = noise(shape, 3).mapv(|x| convert(x * 120.0));
+        let numbers = raw.mapv(|x| f64::from(x.grey()));
+        let volume = Volume::from_array(raw, None);
+        let reduced = Reduced::new(&volume, factors);
+        let extent = reduced.shape();
+        let first = extent.map(|extent| extent / 2);
+        let means = reduced.read_f32(first, [0, 1, 2].map(|axis| extent[axis] - first[axis]));
+        for ((z, y, x), mean) in means.indexed_iter() {
+            let [z, y, x] = [(0, z), (1, y), (2, x)]
+                .map(|(a, i)| voxels(first[a] + i, factors[a], shape[a]))
+                .map(|range| ndarray::Slice::from(range.start as isize..range.end as isize));
+            let voxels = numbers.slice_each_axis(|axis| [z, y, x][axis.axis.index()]);
+            assert_eq!(
+                *mean,
+                (voxels.sum() / voxels.len() as f64) as f32,
+                "{} {shape:?} {factors:?}",
+                T::DTYPE
+            );
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_of_any_type_have_exact_means() {
+    has_exact_means(|x| x.abs() as u8);
+    has_exact_means(|x| x as i8);
+    has_exact_means(|x| (x.abs() * 500.0) as u16);
+    has_exact_means(|x| (x * 200.0) as i16);
+    has_exact_means(|x| x.abs() as u32);
+    has_exact_means(|x| x as i64);
+    has_exact_means(f32::round);
+    has_exact_means(|x| f64::from(x.round()));
+}
+
+#[test]
+fn sums_of_large_boxes_do_not_overflow() {
+    // Of 64^3 numbers, and of more rows than 32 bits hold the sum of a column of.
+    for (shape, factors) in [([64; 3], [64; 3]), ([300, 300, 1], [300, 300, 1])] {
+        let volume = Volume::from_array(Array3::from_elem(shape, u16::MAX), None);
+        assert_eq!(Reduced::new(&volume, factors).read_f32([0; 3], [1; 3])[[0, 0, 0]], 65535.0);
+    }
+}
+
 #[test]
 fn a_reduced_integer_volume_has_fractions() {
     let volume = Volume::from_array(Array3::from_shape_vec((1, 1, 3), vec![1u8, 2, 7]).unwrap(), None);
     let means = Reduced::new(&volume, [1, 1, 2]).read_f32([0; 3], [1, 1, 2]);
     assert_eq!(means.as_slice().unwrap(), [1.5, 7.0]);
-}
-
-#[test]
-fn enlargement_is_trilinear_between_the_centres_of_the_boxes() {
-    for (shape, factors) in CASES {
-        let small = scale::reduced_shape(shape, factors);
-        let values = grids::noise(3 * small.iter().product::<usize>(), 3);
-        let logits = Array3::from_shape_fn(small, |(z, y, x)| {
-            let at = 3 * ((z * small[1] + y) * small[2] + x);
-            [values[at], values[at + 1], values[at + 2]]
-        });
-        let enlargement = Enlargement::new(shape, factors);
-        for z in 0..shape[0] {
-            let plane = enlargement.plane(&logits, z);
-            assert_eq!(plane.len(), shape[1] * shape[2]);
-            for (i, found) in plane.iter().enumerate() {
-                let expected = trilinear(&logits, [z, i / shape[2], i % shape[2]], shape, factors);
-                for (found, expected) in found.iter().zip(expected) {
-                    let error = (f64::from(*found) - expected).abs();
-                    // Three interpolations of numbers below 4.
-                    assert!(error <= 2e-6, "{shape:?} {factors:?}: {error}");
-                }
-            }
-        }
-    }
-}
-
-fn trilinear(logits: &Array3<[f32; 3]>, voxel: Shape, shape: Shape, factors: Shape) -> [f64; 3] {
-    let mut sum = [0.0; 3];
-    for ((z, y, x), values) in logits.indexed_iter() {
-        let [a, b, c] =
-            [(0, z), (1, y), (2, x)].map(|(axis, i)| hat(i, voxel[axis], factors[axis], shape[axis]));
-        sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += a * b * c * f64::from(value));
-    }
-    sum
 }
 
 fn predict(predictor: &Predictor, volume: &Volume, factors: Shape, block: Shape) -> Prediction {

@@ -115,16 +115,18 @@ def print_reachable(folder, nvdisasm):
 
 
 def print_traffic(reports):
-    rows = []
+    # A kernel that runs several times is in the first report.
+    rows = {}
     for path in reports:
         for name, profile in json.loads(path.read_text()).items():
             sectors, ideal = profile["global_sectors"], profile["ideal_global_sectors"]
             accesses, extra = profile["shared_accesses"], profile["extra_shared_wavefronts"]
-            rows.append([f"`{name}`", path.name[:3], f"{sectors / max(ideal, 1):.3f}", f"{100 * extra / max(accesses, 1):.1f} %",
-                         f"{profile['average_active_lanes']:.1f}"])
+            row = [f"{sectors / max(ideal, 1):.3f}", f"{100 * extra / max(accesses, 1):.1f} %",
+                   f"{profile['average_active_lanes']:.1f}"]
+            rows.setdefault((f"`{name}`", path.name[:3]), row)
     print("As the emulated driver counts: sectors of 32 bytes of global memory over the fewest that hold what was asked for, "
           "passes over shared memory that bank conflicts add for each access of a warp, and active lanes.\n")
-    table(["kernel", "for", "sectors / ideal", "conflicts", "lanes"], sorted(rows))
+    table(["kernel", "for", "sectors / ideal", "conflicts", "lanes"], [[*key, *row] for key, row in sorted(rows.items())])
 
 
 def main():

@@ -15,9 +15,10 @@ use crate::grey::{Grey, Stored};
 use crate::intensity::Scaling;
 use crate::ops::activations::Activations;
 use crate::ops::batch_norm::Affine;
-use crate::ops::class_conv::{self, CLASSES, ClassConv, Part, Target};
+use crate::ops::class_conv::{self, CLASSES, ClassConv, Part};
 use crate::ops::conv_transpose3d::ConvTranspose3d;
 use crate::ops::conv3d::{Conv3d, Method};
+use crate::ops::cuda::places::Target;
 use crate::ops::first_conv::{self, FirstConv, MIDDLE, Voxels};
 use crate::volume::{Shape, all};
 

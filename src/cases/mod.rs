@@ -1,6 +1,7 @@
 //! Every operation of the engine as a case: what computes it on a GPU and on the CPU, how the two results are compared, and
 //! how much work it is. `tascan selftest` compares them, `tascan bench` times them.
 mod clustering;
+mod enlargement;
 mod layers;
 mod network;
 mod training;
@@ -126,6 +127,7 @@ pub type Visit<'v> = &'v mut dyn FnMut(&Case) -> Result<()>;
 /// Where the GPU has too little memory or fails, or `visit` does.
 pub fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
     network::visit_all(gpu, edge, visit)?;
+    enlargement::visit_all(gpu, edge, visit)?;
     training::visit_all(gpu, edge, visit)?;
     clustering::visit_all(gpu, edge, visit)
 }

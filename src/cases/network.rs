@@ -15,7 +15,8 @@ use crate::error::Result;
 use crate::grey::Grey;
 use crate::network::engine::Engine;
 use crate::network::multiply_adds;
-use crate::ops::class_conv::{self, CLASSES, Part, Target};
+use crate::ops::class_conv::{self, CLASSES, Part};
+use crate::ops::cuda::places::Target;
 use crate::ops::softmax;
 use crate::pipeline::Model;
 

@@ -5,11 +5,12 @@ use std::panic;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use super::cuda::{Kept, Pending};
+use super::cuda::Kept;
 use super::engine::{Engine, Plane, Wanted};
-use crate::device::cuda::volume::DeviceVolume;
+use super::pending::Pending;
 use crate::error::{Error, Result};
 use crate::grey::Grey;
+use crate::ops::cuda::places::Target;
 use crate::tiles::{self, Block};
 use crate::volume::Shape;
 
@@ -20,8 +21,8 @@ pub struct Job<'a> {
     pub networks: &'a [&'a [Engine]],
     /// What becomes of each.
     pub wanted: Wanted,
-    /// Where a GPU keeps the lowest classes that the networks find; it has to be the only one.
-    pub kept: Option<&'a DeviceVolume<u8>>,
+    /// Where a GPU keeps the lowest classes that the networks find, or the logits of one; it has to be the only GPU.
+    pub kept: Option<Target<'a>>,
 }
 
 /// Gives the voxels of a region (start, extent).
@@ -158,7 +159,7 @@ impl Pipe<'_, '_> {
                 Ok(())
             }
             Engine::Cuda(network) => {
-                let kept = job.kept.map(|classes| Kept { classes, keeps_lowest: i > 0 });
+                let kept = job.kept.map(|whole| Kept { whole, keeps_lowest: i > 0 });
                 let next = network.start(voxels, &block, job.wanted, kept)?;
                 self.finish()?;
                 self.ahead = Some((i, next));

@@ -1,17 +1,20 @@
 //! The network at inference on a GPU: every layer one launch, every grid kept until its skip connection ends.
 use std::sync::Arc;
 
-use super::engine::{Plane, Wanted};
+use super::engine::Wanted;
+use super::enlarged::Enlarged;
+use super::pending::Pending;
 use super::{DOWN, RESIDUAL, UP, first_conv, halved, layer, needed, running_norm};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Convolution, Grid};
-use crate::device::cuda::transfer::Fetched;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
 use crate::grey::Grey;
-use crate::ops::class_conv::{self, CLASSES, Part, Target};
+use crate::ops::class_conv::{self, CLASSES, Part};
 use crate::ops::conv_transpose3d;
+use crate::ops::cuda::places::{Places, Target};
+use crate::ops::enlargement::Enlargement;
 use crate::ops::first_conv::{self, COUT as FIRST_CHANNELS, Voxels};
 use crate::tiles::Block;
 use crate::volume::{Ranges, Shape};
@@ -44,42 +47,13 @@ struct Down {
     residual: Convolution,
 }
 
-/// The classes of the whole volume, which stay on the GPU.
+/// What of the whole volume stays on the GPU.
 #[derive(Clone, Copy)]
 pub struct Kept<'a> {
     /// Where the block puts its own.
-    pub classes: &'a DeviceVolume<u8>,
+    pub whole: Target<'a>,
     /// Whether a lower class that is there already stays: that of another network.
     pub keeps_lowest: bool,
-}
-
-/// A block on its way through a network. Its device memory is free for the next block already: that comes behind it.
-pub struct Pending {
-    pub(super) block: Block,
-    wanted: Wanted,
-    result: Fetched,
-}
-
-impl Pending {
-    /// Waits for the result: `sink` gets what was wanted plane by plane, z of the volume upwards.
-    ///
-    /// # Errors
-    /// Where the GPU fails.
-    pub fn finish(self, sink: &mut dyn FnMut(usize, Plane)) -> Result<()> {
-        let Block { start: [first, ..], shape: [_, rows, columns], .. } = self.block;
-        let plane = (rows * columns).max(1);
-        match self.wanted {
-            Wanted::Logits => {
-                let planes = self.result.values::<[f32; CLASSES]>()?.chunks_exact(plane);
-                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Logits(self.block.rows_of(p))));
-            }
-            Wanted::Classes => {
-                let planes = self.result.values::<u8>()?.chunks_exact(plane);
-                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Classes(self.block.rows_of(p))));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl CudaNetwork {
@@ -120,39 +94,29 @@ impl CudaNetwork {
         DeviceVolume::new(&self.gpu, shape)
     }
 
+    /// The memory to enlarge logits on this GPU, and, if they are to stay, for the classes.
+    ///
+    /// # Errors
+    /// Where it has no memory for that beside the network.
+    pub fn enlarged(&self, enlargement: &Enlargement, keeps_classes: bool) -> Result<Enlarged> {
+        Enlarged::new(&self.gpu, self.precision, enlargement, keeps_classes)
+    }
+
     /// Launches the work on a block and the copy of what is wanted of it, and waits for none of it.
     ///
     /// # Errors
     /// Where the GPU has too little memory or refuses.
     pub fn start(&self, grey: &Grey, block: &Block, wanted: Wanted, kept: Option<Kept>) -> Result<Pending> {
         let u1 = self.launch(&Voxels::send(&self.gpu, grey)?, &block.part())?;
-        let result = match wanted {
-            Wanted::Logits => {
-                let logits = Grid::new(&self.gpu, block.shape, CLASSES, size_of::<f32>())?;
-                self.classify(&u1, block, Target::Logits(&logits), kept)?;
-                logits.fetch::<f32>()?
-            }
-            Wanted::Classes => {
-                let classes = DeviceVolume::new(&self.gpu, block.shape)?;
-                self.classify(&u1, block, Target::Classes(&classes), kept)?;
-                classes.fetch()?
-            }
-        };
-        Ok(Pending { block: *block, wanted, result })
+        Pending::start(&self.gpu, block, wanted, |alone| self.classify(&u1, block, alone, kept))
     }
 
     /// The last layer, of what the block answers for.
     fn classify(&self, u1: &Grid, block: &Block, alone: Target, kept: Option<Kept>) -> Result<()> {
-        let whole = kept.map_or(Target::None, |kept| Target::Classes(kept.classes));
+        let whole = kept.map_or(Target::None, |kept| kept.whole);
         let keeps_lowest = kept.is_some_and(|kept| kept.keeps_lowest);
-        let part = Part {
-            first: block.margin(),
-            shape: block.shape,
-            alone,
-            whole: (whole, block.start),
-            keeps_lowest,
-        };
-        self.classes.run(u1, &part)
+        let places = Places { alone, whole: (whole, block.start), keeps_lowest };
+        self.classes.run(u1, &Part { first: block.margin(), shape: block.shape, places })
     }
 
     /// Launches all layers but the last one, the decoder's as far as it takes for a part of the result.

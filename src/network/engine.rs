@@ -1,11 +1,13 @@
 //! The network at inference, on whichever device there is.
 use super::cuda::{self, CudaNetwork};
+use super::enlarged;
 use super::inference::{self, Network};
 use crate::device::Device;
 use crate::error::Result;
 use crate::grey::Grey;
 use crate::memory;
 use crate::ops::class_conv::CLASSES;
+use crate::scale::reduced_shape;
 use crate::tiles::{self, Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -17,6 +19,8 @@ pub enum Wanted {
     Logits,
     /// Classes alone: 1 byte a voxel, where the device finds them itself.
     Classes,
+    /// Nothing but what stays on the GPU.
+    Kept,
 }
 
 /// One plane of what a block answers for.
@@ -26,6 +30,8 @@ pub enum Plane<'a> {
     Logits(Rows<'a, [f32; CLASSES]>),
     /// `[y][x]`
     Classes(Rows<'a, u8>),
+    /// It stays on the GPU.
+    Kept,
 }
 
 /// A network that is ready to run on its device.
@@ -88,20 +94,26 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     })
 }
 
-/// Blocks whose network fits the device; several GPUs get as much to do each as blocks allow. A single GPU keeps the classes of the
-/// whole volume as well.
+/// Blocks whose network fits the device, for a volume of `shape` voxels that it sees reduced by `factors`; several GPUs get as
+/// much to do each as blocks allow. A single GPU keeps the classes of the whole volume as well.
 ///
 /// # Errors
 /// Those of [`memory()`].
-pub fn default_block(device: &Device, shape: Shape) -> Result<Shape> {
+pub fn default_block(device: &Device, shape: Shape, factors: Shape) -> Result<Shape> {
     let each = device.each();
-    let kept = match device {
-        Device::Cuda { others, .. } if others.is_empty() => {
-            shape.iter().map(|&extent| extent as u64).product()
-        }
-        _ => 0,
-    };
+    let kept = kept(device, shape, factors)?;
     let fits = |device| memory(device).map(|(bytes, a_voxel)| bytes.saturating_sub(kept) / a_voxel);
     let most = each.iter().map(fits).collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(0);
-    Ok(tiles::best_block(shape, most, each.len()))
+    Ok(tiles::best_block(reduced_shape(shape, factors), most, each.len()))
+}
+
+/// Bytes of what a single GPU keeps of the whole volume beside the network.
+fn kept(device: &Device, shape: Shape, factors: Shape) -> Result<u64> {
+    Ok(match device {
+        Device::Cuda { gpu, others, precision } if others.is_empty() => match factors {
+            [1, 1, 1] => shape.iter().map(|&extent| extent as u64).product(),
+            _ => enlarged::bytes(gpu, *precision, shape, reduced_shape(shape, factors))?.unwrap_or(0),
+        },
+        _ => 0,
+    })
 }

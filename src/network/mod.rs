@@ -14,15 +14,17 @@
 //! | conv6, softmax | 3x3x3 | 32 -> 3 | full |
 //!
 //! It runs on either device: at inference ([`engine`]) by [`inference`] on the CPU and by [`cuda`], in training ([`trainer`])
-//! by [`training`] on the CPU and by [`cuda_training`].
+//! by [`training`] on the CPU and by [`cuda_training`]. [`prediction`] brings a whole volume through it.
 pub mod axes;
 mod blocks;
 pub mod cuda;
 pub mod cuda_training;
 pub mod engine;
+pub mod enlarged;
 pub mod inference;
 pub mod layout;
 pub mod needed;
+pub mod pending;
 pub mod prediction;
 pub mod trainer;
 pub mod training;

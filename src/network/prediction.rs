@@ -1,20 +1,23 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
 //!
 //! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
-//! order at a time and enlarged plane by plane.
+//! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host.
 use ndarray::{Array3, Array4, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
 use super::blocks::{self, Job, Read};
+use super::cuda::CudaNetwork;
 use super::engine::{Engine, Plane, Wanted};
+use super::enlarged::Enlarged;
 use super::inference::Network;
 use crate::device::Device;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::error::{Error, Result};
 use crate::ops::class_conv::CLASSES;
+use crate::ops::cuda::places::Target;
+use crate::ops::enlargement::Enlargement;
 use crate::ops::softmax;
-use crate::scale::{self, Enlargement};
 use crate::tiles::{Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -73,9 +76,9 @@ impl Predictor {
         let kept = self.keeps_on_gpu(shape);
         let count = self.count();
         let mut done = 0.0;
-        let wanted = if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes };
         let networks: Vec<_> = self.networks.iter().map(|networks| &networks[..]).collect();
-        let job = Job { networks: &networks, wanted, kept: kept.as_ref() };
+        let job =
+            Job { networks: &networks, wanted: self.wanted(), kept: kept.as_ref().map(Target::Classes) };
         blocks::run(job, shape, block, read, &mut |block, i, z, plane| {
             prediction.add_plane(block, z, plane, (i, count));
             done += share(block, count);
@@ -89,16 +92,32 @@ impl Predictor {
         self.networks.first().map_or(0, Vec::len)
     }
 
-    /// Where the classes of the whole volume stay on the GPU, which has to find them alone.
-    fn keeps_on_gpu(&self, shape: Shape) -> Option<DeviceVolume<u8>> {
+    /// What the host has to have of each voxel.
+    fn wanted(&self) -> Wanted {
+        if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes }
+    }
+
+    /// A GPU that finds the whole volume alone.
+    fn only_gpu(&self) -> Option<&CudaNetwork> {
         let [networks] = &self.networks[..] else { return None };
-        match &networks[..] {
-            [Engine::Cuda(network), ..] if self.keep_on_gpu => {
-                let none = |error: &Error| tracing::debug!("classes do not stay on the GPU: {error}");
-                network.keep(shape).inspect_err(none).ok()
-            }
+        match networks.first() {
+            Some(Engine::Cuda(network)) => Some(network),
             _ => None,
         }
+    }
+
+    /// Where the classes of the whole volume stay on the GPU.
+    fn keeps_on_gpu(&self, shape: Shape) -> Option<DeviceVolume<u8>> {
+        let network = self.only_gpu().filter(|_| self.keep_on_gpu)?;
+        let none = |error: &Error| tracing::debug!("classes do not stay on the GPU: {error}");
+        network.keep(shape).inspect_err(none).ok()
+    }
+
+    /// Where the logits of the small grid stay on the GPU.
+    fn enlarges_on_gpu(&self, enlargement: &Enlargement) -> Option<Enlarged> {
+        let network = self.only_gpu()?;
+        let none = |error: &Error| tracing::debug!("logits are enlarged on the host: {error}");
+        network.enlarged(enlargement, self.keep_on_gpu).inspect_err(none).ok()
     }
 
     /// As [`predict`](Self::predict) for a volume of `shape` that the network sees reduced by `factors` (z, y, x):
@@ -115,19 +134,35 @@ impl Predictor {
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
-        let (whole, enlargement) = (Block::whole(shape), Enlargement::new(shape, factors));
+        let enlargement = Enlargement::new(shape, factors);
+        let small = enlargement.boxes();
         let count = self.count();
-        let mut logits = Array3::from_elem(scale::reduced_shape(shape, factors), [0.0; CLASSES]);
         let mut done = 0.0;
-        for i in 0..count {
+        let mut network = |i: usize, wanted, kept, take: &mut Take| {
             let networks: Vec<_> = self.networks.iter().map(|networks| &networks[i..=i]).collect();
-            let job = Job { networks: &networks, wanted: Wanted::Logits, kept: None };
-            blocks::run(job, logits.dim().into(), block, read, &mut |block, _, z, plane| {
+            let job = Job { networks: &networks, wanted, kept };
+            blocks::run(job, small, block, read, &mut |block, _, z, plane| {
+                take(block, z, plane);
+                done += share(block, count);
+                progress(done as usize);
+            })
+        };
+        if let Some(on_gpu) = self.enlarges_on_gpu(&enlargement) {
+            for i in 0..count {
+                network(i, Wanted::Kept, Some(Target::Logits(&on_gpu.logits)), &mut |_, _, _| ())?;
+                on_gpu.enlarge(self.wanted(), i > 0, &mut |range, z, plane| {
+                    prediction.add_plane(range, z, plane, (i, count));
+                })?;
+            }
+            return Ok(Prediction { on_gpu: on_gpu.classes, ..prediction });
+        }
+        let whole = Block::whole(shape);
+        let mut logits = Array3::from_elem(small, [0.0; CLASSES]);
+        for i in 0..count {
+            network(i, Wanted::Logits, None, &mut |block, z, plane| {
                 if let Plane::Logits(rows) = plane {
                     keep_plane(&mut logits, block, z, rows);
                 }
-                done += share(block, count);
-                progress(done as usize);
             })?;
             for z in 0..shape[0] {
                 let plane = enlargement.plane(&logits, z);
@@ -137,6 +172,9 @@ impl Predictor {
         Ok(prediction)
     }
 }
+
+/// Gets a block, and of what it answers for the plane z of the volume.
+type Take<'a> = dyn FnMut(&Block, usize, Plane) + Send + 'a;
 
 /// The weights for one axis order, or for the authors' four.
 fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weights> + '_ {
@@ -179,6 +217,7 @@ impl Prediction {
                 self.add_classes(block, at, i, |y| rows.row(y).iter().map(class));
                 self.add_probabilities(block, at, rows, count);
             }
+            Plane::Kept => (),
         }
     }
 

@@ -9,12 +9,12 @@ use cudarc::driver::DeviceRepr;
 use super::activations::Activations;
 use super::blocks::coordinates;
 use super::correlation::{Correlation, weight_gradient};
+use super::cuda::places::{Place, Places, Target};
 use crate::device::Precision;
 use crate::device::cpu::dot::{self, OUTPUTS};
 use crate::device::cpu::simd::Isa;
 use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan};
 use crate::device::cuda::packing::Window;
-use crate::device::cuda::volume::DeviceVolume;
 use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
 use crate::volume::Shape;
@@ -104,41 +104,15 @@ pub struct Part<'a> {
     pub first: Shape,
     /// Its extent.
     pub shape: Shape,
-    /// The part by itself.
-    pub alone: Target<'a>,
-    /// The whole volume, and the part's first voxel in it.
-    pub whole: (Target<'a>, Shape),
-    /// Whether a lower class that the whole volume has already stays there.
-    pub keeps_lowest: bool,
+    /// Where it goes.
+    pub places: Places<'a>,
 }
 
 impl<'a> Part<'a> {
     /// All of a block.
     pub fn all(shape: Shape, alone: Target<'a>) -> Self {
-        let whole = (Target::None, [0; 3]);
-        Part { first: [0; 3], shape, alone, whole, keeps_lowest: false }
+        Part { first: [0; 3], shape, places: Places::alone(alone) }
     }
-}
-
-/// What is wanted of a part.
-#[derive(Clone, Copy)]
-pub enum Target<'a> {
-    /// Nothing.
-    None,
-    /// Three channels of `f32`.
-    Logits(&'a Grid),
-    /// The most probable class, as [`softmax::class`](super::softmax::class).
-    Classes(&'a DeviceVolume<u8>),
-}
-
-/// `Place` of kernels/class_conv.cu.
-#[repr(C)]
-struct Place {
-    logits: u64,
-    classes: u64,
-    shape: Extent,
-    first: Extent,
-    keeps_lowest: i64,
 }
 
 /// `ClassConvolution` of kernels/class_conv.cu.
@@ -159,13 +133,11 @@ impl OnGpu {
     /// # Errors
     /// Where the driver refuses the launch.
     pub fn run(&self, input: &Grid, part: &Part) -> Result<()> {
-        let (whole, first) = part.whole;
-        let whole = Place { keeps_lowest: i64::from(part.keeps_lowest), ..Place::of(whole, first) };
         let arguments = ClassArguments {
             convolution: self.0.arguments(input.address(), input.shape, input.shape),
             first: extent(part.first),
             shape: extent(part.shape),
-            places: [Place::of(part.alone, [0; 3]), whole],
+            places: part.places.arguments(),
         };
         // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.
         unsafe { self.0.launch(input.shape, part.shape, &arguments) }
@@ -176,20 +148,8 @@ impl ClassArguments {
     /// All logits of a convolution, to its output.
     pub(crate) fn all(convolution: Arguments) -> Self {
         let shape = convolution.output_shape;
-        let none = || Place::of(Target::None, [0; 3]);
-        let places = [Place { logits: convolution.output, shape, ..none() }, none()];
+        let places = [Place::logits(convolution.output, shape), Place::NONE];
         ClassArguments { convolution, first: [0; 3], shape, places }
-    }
-}
-
-impl Place {
-    fn of(target: Target, first: Shape) -> Self {
-        let (logits, classes, shape) = match target {
-            Target::None => (0, 0, [0; 3]),
-            Target::Logits(grid) => (grid.address(), 0, grid.shape),
-            Target::Classes(volume) => (0, volume.address(), volume.shape),
-        };
-        Place { logits, classes, shape: extent(shape), first: extent(first), keeps_lowest: 0 }
     }
 }
 

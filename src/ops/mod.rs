@@ -12,6 +12,7 @@ pub mod correlation;
 pub mod cuda;
 pub mod disjoint_sets;
 pub mod distance;
+pub mod enlargement;
 mod envelope;
 pub mod erosion;
 pub mod first_conv;

@@ -2,16 +2,14 @@
 //!
 //! The network sees 37 voxels to each side, so that cells much wider than that are shredded. Such a volume is
 //! reduced by whole factors (mean over boxes), the network runs on the small grid, and its logits are enlarged
-//! back to the volume's. A scale f reduces the axis of the smallest voxel edge f times and the others so that the
+//! back to the volume's ([`crate::ops::enlargement`]). A scale f reduces the axis of the smallest voxel edge f times and the others so that the
 //! voxels of the small grid are as nearly cubes as whole factors allow.
 pub mod choice;
-mod enlargement;
 mod reduction;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub use enlargement::Enlargement;
 pub use reduction::Reduced;
 
 use crate::error::{Error, Result};

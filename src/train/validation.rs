@@ -68,7 +68,7 @@ impl Validator {
 
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
-        let block = engine::default_block(&self.device, shape)?;
+        let block = engine::default_block(&self.device, shape, [1; 3])?;
         let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Grey> {
             Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
         };

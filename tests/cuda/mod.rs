@@ -2,6 +2,7 @@
 mod cells;
 mod doubling;
 mod driver;
+mod enlargement;
 mod images;
 mod network;
 mod real;

@@ -10,7 +10,8 @@ use tascan::grey::{Grey, Stored};
 use tascan::intensity::Scaling;
 use tascan::network::engine::Engine;
 use tascan::network::prediction::{Prediction, Predictor};
-use tascan::ops::class_conv::{self, Part, Target};
+use tascan::ops::class_conv::{self, Part};
+use tascan::ops::cuda::places::Target;
 use tascan::ops::softmax::softmax;
 
 use super::driver::{emulated, emulated_in_orders, emulated_with};

@@ -18,10 +18,13 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// With the emulated driver and variables of its README, on the volume above.
+/// With the emulated driver and variables of its README, on the volume above; at scale 1 unless `options` say otherwise.
 fn segment(sandbox: &Sandbox, options: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = with_emulator(sandbox.command(), "8.0");
-    command.args(["segment", "raw.tif", "-o", "labels.tif", "--scale", "1"]);
+    command.args(["segment", "raw.tif", "-o", "labels.tif"]);
+    if !options.contains("--scale") {
+        command.args(["--scale", "1"]);
+    }
     command.args(options.split_whitespace()).envs(variables.iter().copied()).output().unwrap()
 }
 
@@ -46,6 +49,14 @@ fn a_kernel_that_fails_on_the_way_is_named() {
         let words = [kernel, &shape, "CUDA_ERROR_LAUNCH_FAILED", "--device cpu"];
         fails("--device cuda --block 80", &[("CUDA_EMULATOR_FAIL_LAUNCH", launch)], &words);
     }
+    // The one behind the single block of the reduced volume.
+    let words = [
+        "kernel enlargement in",
+        " blocks of 256 threads on cuda:0",
+        "CUDA_ERROR_LAUNCH_FAILED",
+        "--device cpu",
+    ];
+    fails("--device cuda --scale 2", &[("CUDA_EMULATOR_FAIL_LAUNCH", "12")], &words);
 }
 
 #[test]

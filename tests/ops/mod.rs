@@ -8,6 +8,7 @@ mod conv3d;
 mod conv_transpose3d;
 mod correlation;
 mod distance;
+pub mod enlargement;
 mod erosion;
 mod first_conv;
 mod flood;

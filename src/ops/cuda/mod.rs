@@ -3,9 +3,11 @@
 pub mod basins;
 pub mod contacts;
 pub mod distance;
+pub mod enlargement;
 pub mod erosion;
 pub mod nearest_cell;
 pub mod pairs;
+pub mod places;
 pub mod pockets;
 pub mod regions;
 pub mod relabel;

@@ -1,0 +1,45 @@
+// Where the logits or the classes of a part of a volume go: to the part by itself, and to its place in the whole volume.
+#pragma once
+#include <cstdint>
+
+#include "classes.cuh"
+#include "grid.cuh"
+
+constexpr int Classes = 3;
+
+// A volume of `extent`, and the part's first voxel in it (`Place` in src/ops/cuda/places.rs). What is not wanted is null.
+struct Place {
+    float* logits;     // [z][y][x][class]
+    uint8_t* classes;  // [z][y][x]
+    Shape extent, first;
+    long long keeps_lowest;  // whether a class that is there already stays where it is lower
+
+    // The number of a voxel of the part.
+    __device__ __forceinline__ long long number(Shape at) const {
+        return voxel(extent, {first.z + at.z, first.y + at.y, first.x + at.x});
+    }
+
+    // Writes the class of a voxel, where classes are wanted.
+    __device__ __forceinline__ void put_class(Shape at, uint8_t found) const {
+        if (classes) {
+            uint8_t* there = classes + number(at);
+            *there = keeps_lowest && *there < found ? *there : found;
+        }
+    }
+};
+
+// Writes one of the three logits of a voxel of the part.
+__device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, float logit) {
+    for (const Place& place : places) {
+        if (place.logits) {
+            place.logits[place.number(at) * Classes + which] = logit;
+        }
+    }
+}
+
+// Writes the class of a voxel of the part.
+__device__ __forceinline__ void put_class(const Place (&places)[2], Shape at, uint8_t found) {
+    for (const Place& place : places) {
+        place.put_class(at, found);
+    }
+}

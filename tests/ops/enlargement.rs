@@ -1,0 +1,70 @@
+//! Logits of boxes at the voxels of a volume, against plain sums in f64.
+use ndarray::Array3;
+use tascan::Shape;
+use tascan::ops::enlargement::Enlargement;
+
+use super::grids;
+use crate::compare;
+
+/// Shapes with whole and with cut-off last boxes, and factors up to more than an axis has.
+const CASES: [(Shape, Shape); 6] = [
+    ([6, 8, 10], [2, 2, 2]),
+    ([7, 9, 11], [2, 3, 4]),
+    ([5, 13, 8], [1, 5, 3]),
+    ([1, 1, 9], [3, 3, 3]),
+    ([4, 6, 5], [8, 1, 2]),
+    ([3, 4, 5], [1, 1, 1]),
+];
+
+/// Three interpolations of numbers below 4.
+const TOLERANCE: f64 = 2e-6;
+
+/// Repeatable logits, `[z, y, x][class]`.
+pub fn logits(shape: Shape, seed: u64) -> Array3<[f32; 3]> {
+    let values = grids::noise(3 * shape.iter().product::<usize>(), seed);
+    Array3::from_shape_vec(shape, values.as_chunks::<3>().0.to_vec()).unwrap()
+}
+
+/// Share of box `i` in a voxel: a hat that falls to nothing at the centres of its neighbours.
+fn hat(i: usize, voxel: usize, factor: usize, extent: usize) -> f64 {
+    let centre = |i: usize| {
+        let voxels = i * factor..((i + 1) * factor).min(extent);
+        voxels.clone().sum::<usize>() as f64 / voxels.len() as f64
+    };
+    let (last, at) = (extent.div_ceil(factor) - 1, voxel as f64);
+    if at < centre(i) {
+        if i == 0 { 1.0 } else { (1.0 - (centre(i) - at) / (centre(i) - centre(i - 1))).max(0.0) }
+    } else if i == last {
+        1.0
+    } else {
+        (1.0 - (at - centre(i)) / (centre(i + 1) - centre(i))).max(0.0)
+    }
+}
+
+fn trilinear(logits: &Array3<[f32; 3]>, voxel: Shape, shape: Shape, factors: Shape) -> [f64; 3] {
+    let mut sum = [0.0; 3];
+    for ((z, y, x), values) in logits.indexed_iter() {
+        let [a, b, c] =
+            [(0, z), (1, y), (2, x)].map(|(axis, i)| hat(i, voxel[axis], factors[axis], shape[axis]));
+        sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += a * b * c * f64::from(value));
+    }
+    sum
+}
+
+#[test]
+fn voxels_lie_between_the_centres_of_the_boxes() {
+    for (shape, factors) in CASES {
+        let logits = logits(tascan::scale::reduced_shape(shape, factors), 3);
+        let enlargement = Enlargement::new(shape, factors);
+        for z in 0..shape[0] {
+            let plane = enlargement.plane(&logits, z);
+            assert_eq!(plane.len(), shape[1] * shape[2]);
+            for (i, found) in plane.iter().enumerate() {
+                let expected = trilinear(&logits, [z, i / shape[2], i % shape[2]], shape, factors);
+                for (found, expected) in found.iter().zip(expected) {
+                    compare::assert_close_f64(f64::from(*found), expected, TOLERANCE);
+                }
+            }
+        }
+    }
+}
