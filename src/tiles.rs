@@ -1,18 +1,18 @@
 //! Blocks with a halo: what the network has to see of a volume to give a part of it the probabilities that it
 //! would have in the whole.
 //!
-//! An output voxel depends on at most 37 voxels before it and 30 after it on each axis. A block that is read from
-//! a multiple of 8, with 40 voxels before and 32 after it (clipped at the volume's faces, where the network's own
-//! zero padding applies), therefore gives the bits of the whole volume: nothing is averaged, nothing depends
-//! on the size of the blocks.
+//! An output voxel depends on at most 37 voxels before it and 30 after it on each axis: by how many depends on its place in the
+//! grid that is halved three times. The first voxel of a block, at a multiple of 8, looks back at 30, and the last one, before a
+//! multiple of 8, ahead at 23. A block that is read from 32 voxels before to 32 after it (clipped at the volume's faces, where the
+//! network's own zero padding applies) therefore gives the bits of the whole volume: nothing is averaged, nothing depends on the
+//! size of the blocks. Of the voxels after it 24 would do, were it not for the rounding of Winograd's algorithm
+//! ([`HALVE`](crate::ops::winograd::HALVE)), which looks one voxel further on each of the three grids, at up to 30 in all.
 use crate::volume::{Ranges, Shape};
 
 /// The network halves the grid three times: blocks begin at multiples of this.
 pub const ALIGNMENT: usize = 8;
-/// Voxels read before a block.
-pub const HALO_BEFORE: usize = 40;
-/// Voxels read after a block.
-pub const HALO_AFTER: usize = 32;
+/// Voxels read before a block, and after it.
+pub const HALO: usize = 32;
 
 /// One block of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ pub fn parts(volume: Shape, of: &Block, block: Shape) -> Vec<Block> {
 fn with_halo(volume: Shape, start: Shape, block: Shape, end: Shape) -> Block {
     let axes = [0, 1, 2];
     let end = axes.map(|axis| (start[axis] + block[axis]).min(end[axis]));
-    let read_start = start.map(|first| first.saturating_sub(HALO_BEFORE));
-    let read_end = axes.map(|axis| (end[axis] + HALO_AFTER).min(volume[axis]));
+    let read_start = start.map(|first| first.saturating_sub(HALO));
+    let read_end = axes.map(|axis| (end[axis] + HALO).min(volume[axis]));
     Block {
         start,
         shape: axes.map(|axis| end[axis] - start[axis]),

@@ -69,12 +69,12 @@ def seconds(layer, gpu, loops):
     return (layer.read + layer.written) / gpu.memory, 2 * layer.multiply_adds / peak, issue
 
 
-BEFORE, AFTER, BYTES_PER_VOXEL = 40, 32, 121  # a block's halo, and what it takes of the memory
+HALO, BYTES_PER_VOXEL = 32, 121  # a block's halo, and what it takes of the memory
 
 
 def reads(n, extent):
     """Voxels that the blocks of an axis read."""
-    return [min(start + extent + AFTER, n) - max(start - BEFORE, 0) for start in range(0, n, extent)]
+    return [min(start + extent + HALO, n) - max(start - HALO, 0) for start in range(0, n, extent)]
 
 
 def best_block(shape, gpu):

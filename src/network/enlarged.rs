@@ -14,7 +14,7 @@ use crate::ops::class_conv::CLASSES;
 use crate::ops::cuda;
 use crate::ops::cuda::places::{Places, Target};
 use crate::ops::enlargement::Enlargement;
-use crate::tiles::{self, ALIGNMENT, Block, HALO_AFTER, HALO_BEFORE};
+use crate::tiles::{self, ALIGNMENT, Block, HALO};
 use crate::volume::Shape;
 
 /// Voxels of a range, where it has planes enough: 4 MiB of classes, 48 MiB of logits.
@@ -31,7 +31,7 @@ pub fn bytes(gpu: &Gpu, precision: Precision, shape: Shape, boxes: Shape) -> Res
     let voxels = |shape: Shape| shape.iter().product::<usize>() as u64;
     let logits = voxels(cuda::enlargement::padded(boxes)) + voxels(range(shape));
     let bytes = voxels(shape) + size_of::<[f32; CLASSES]>() as u64 * logits;
-    let least = voxels(boxes.map(|extent| extent.min(HALO_BEFORE + ALIGNMENT + HALO_AFTER)));
+    let least = voxels(boxes.map(|extent| extent.min(2 * HALO + ALIGNMENT)));
     let for_network = bytes.max(least * bytes_per_voxel(precision));
     Ok((bytes + for_network <= gpu.free_memory()? / 10 * 9).then_some(bytes))
 }

@@ -5,8 +5,9 @@
 //! taps, 3 in place of 4 for two. In three dimensions each matrix acts along each axis. Source: Winograd 1980;
 //! Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.
 //!
-//! An output takes part in no product with an input that its kernel does not reach, not even one that cancels:
-//! so the bits of an output depend on its receptive field alone, as without the algorithm.
+//! An output takes part in no product with an input that its kernel does not reach, not even one that cancels: so the bits of an
+//! output depend on its receptive field alone, as without the algorithm. Where a phase has one tap only, in [`HALVE`] and its
+//! gradient, they depend on the next input too, by rounding: the first output is `(d0 - d1) k + d1 k`.
 
 use std::ops::Range;
 

@@ -193,6 +193,6 @@ impl Chance {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 >> 32) % number == 0
+        (self.0 >> 32).is_multiple_of(number)
     }
 }
