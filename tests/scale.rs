@@ -13,7 +13,7 @@ use crate::ops::grids;
 use crate::recipe;
 
 /// Shapes with whole and with cut-off last boxes, and factors up to more than an axis has.
-const CASES: [(Shape, Shape); 6] = [
+pub const CASES: [(Shape, Shape); 6] = [
     ([6, 8, 10], [2, 2, 2]),
     ([7, 9, 11], [2, 3, 4]),
     ([5, 13, 8], [1, 5, 3]),

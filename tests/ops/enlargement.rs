@@ -5,16 +5,7 @@ use tascan::ops::enlargement::Enlargement;
 
 use super::grids;
 use crate::compare;
-
-/// Shapes with whole and with cut-off last boxes, and factors up to more than an axis has.
-const CASES: [(Shape, Shape); 6] = [
-    ([6, 8, 10], [2, 2, 2]),
-    ([7, 9, 11], [2, 3, 4]),
-    ([5, 13, 8], [1, 5, 3]),
-    ([1, 1, 9], [3, 3, 3]),
-    ([4, 6, 5], [8, 1, 2]),
-    ([3, 4, 5], [1, 1, 1]),
-];
+use crate::scale::CASES;
 
 /// Three interpolations of numbers below 4.
 const TOLERANCE: f64 = 2e-6;
