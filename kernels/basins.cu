@@ -14,7 +14,7 @@ namespace {
 
 constexpr int TileX = 32, TileY = 8, Planes = 32;
 constexpr int InX = TileX + 2, InY = TileY + 2;
-constexpr int Chunk = 1024, ChunkThreads = 256;
+constexpr int Chunk = 1024, ChunkThreads = 256, Rounds = Chunk / ChunkThreads, ChunkWarps = ChunkThreads / 32;
 
 struct Pointing {
     const unsigned int* squared;
@@ -62,35 +62,49 @@ __device__ __forceinline__ bool is_peak(const Numbering& basins, long long numbe
     return number < basins.voxels && basins.squared[number] != 0 && basins.next[number] == number;
 }
 
-// Of the four voxels of a thread, those that are peaks, a bit each.
-__device__ unsigned int peaks_of_thread(const Numbering& basins, long long first) {
-    unsigned int found = 0;
-#pragma unroll
-    for (int i = 0; i < Chunk / ChunkThreads; i++) {
-        found |= static_cast<unsigned int>(is_peak(basins, first + i)) << i;
-    }
-    return found;
-}
+// The peaks of a chunk. A warp looks at 32 neighbouring voxels in each round.
+struct Peaks {
+    long long first;            // voxel of the thread in the first round
+    unsigned int found[Rounds]; // among the warp's voxels, a bit each
+    unsigned int before;        // lane i: peaks of the chunk before those of warp i % ChunkWarps in round i / ChunkWarps
+    unsigned int all;           // of the chunk
 
-// Sum of `count` over the threads before this one, and over all of them.
-__device__ unsigned int count_before(unsigned int count, unsigned int (&of_warp)[ChunkThreads / 32], unsigned int& total) {
-    unsigned int sum = count;
-    for (int step = 1; step < 32; step *= 2) {
-        const unsigned int other = __shfl_up_sync(AllLanes, sum, step);
-        sum += lane() >= step ? other : 0;
+    __device__ explicit Peaks(const Numbering& basins) {
+        static_assert(Rounds * ChunkWarps == 32, "a lane for the voxels of each warp and round");
+        __shared__ unsigned int counts[32];
+        first = static_cast<long long>(blockIdx.x) * Chunk + threadIdx.x;
+#pragma unroll
+        for (int round = 0; round < Rounds; round++) {
+            found[round] = __ballot_sync(AllLanes, is_peak(basins, number(round)));
+            if (lane() == 0) {
+                counts[place(round)] = __popc(found[round]);
+            }
+        }
+        __syncthreads();
+        const unsigned int count = counts[lane()];
+        unsigned int sum = count;
+        for (int step = 1; step < 32; step *= 2) {
+            const unsigned int other = __shfl_up_sync(AllLanes, sum, step);
+            sum += lane() >= step ? other : 0;
+        }
+        before = sum - count;
+        all = __shfl_sync(AllLanes, sum, 31);
     }
-    if (lane() == 31) {
-        of_warp[threadIdx.x / 32] = sum;
+
+    __device__ long long number(int round) const {
+        return first + round * ChunkThreads;
     }
-    __syncthreads();
-    unsigned int before = sum - count;
-    total = 0;
-    for (int warp = 0; warp < ChunkThreads / 32; warp++) {
-        before += warp < threadIdx.x / 32 ? of_warp[warp] : 0;
-        total += of_warp[warp];
+
+    __device__ static int place(int round) {
+        return round * ChunkWarps + static_cast<int>(threadIdx.x) / 32;
     }
-    return before;
-}
+
+    // Peaks of the chunk before the thread's voxel.
+    __device__ unsigned int before_voxel(int round) const {
+        const unsigned int of_others = __shfl_sync(AllLanes, before, place(round));
+        return of_others + __popc(found[round] & ~(AllLanes << lane()));
+    }
+};
 
 }  // namespace
 
@@ -130,26 +144,22 @@ extern "C" __global__ void __launch_bounds__(256) basins_jump(Jump jump) {
 }
 
 extern "C" __global__ void __launch_bounds__(ChunkThreads) basins_count(Numbering basins) {
-    __shared__ unsigned int of_warp[ChunkThreads / 32];
-    const long long first = static_cast<long long>(blockIdx.x) * Chunk + threadIdx.x * (Chunk / ChunkThreads);
-    unsigned int total;
-    count_before(__popc(peaks_of_thread(basins, first)), of_warp, total);
+    const Peaks peaks(basins);
     if (threadIdx.x == 0) {
-        basins.of_chunk[blockIdx.x] = total;
+        basins.of_chunk[blockIdx.x] = peaks.all;
     }
 }
 
 extern "C" __global__ void __launch_bounds__(ChunkThreads) basins_number(Numbering basins) {
-    __shared__ unsigned int of_warp[ChunkThreads / 32];
-    const long long first = static_cast<long long>(blockIdx.x) * Chunk + threadIdx.x * (Chunk / ChunkThreads);
-    const unsigned int peaks = peaks_of_thread(basins, first);
-    unsigned int total;
-    unsigned int number = basins.of_chunk[blockIdx.x] + count_before(__popc(peaks), of_warp, total);
-    for (int i = 0; i < Chunk / ChunkThreads; i++) {
-        if (peaks >> i & 1) {
-            const long long voxel = first + i;
+    const Peaks peaks(basins);
+    const unsigned int before = basins.of_chunk[blockIdx.x];
+#pragma unroll
+    for (int round = 0; round < Rounds; round++) {
+        const unsigned int number = before + peaks.before_voxel(round);
+        if (peaks.found[round] >> lane() & 1) {
+            const long long voxel = peaks.number(round);
             basins.peaks[number] = static_cast<unsigned long long>(basins.squared[voxel]) << 32 | voxel;
-            basins.labels[voxel] = ++number;
+            basins.labels[voxel] = number + 1;
         }
     }
 }
