@@ -4,6 +4,7 @@
 
 #include "common/grid.cuh"
 #include "common/pairs.cuh"
+#include "common/rows.cuh"
 
 namespace {
 
@@ -21,32 +22,36 @@ __device__ __forceinline__ unsigned int label_at(const Contacts& contacts, Shape
 
 }  // namespace
 
+// A warp takes 32 voxels of a row.
 extern "C" __global__ void __launch_bounds__(256) contacts(Contacts contacts) {
-    const Shape at = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y),
-                      static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
     const Shape shape = contacts.shape;
-    if (!inside(shape, at)) {
+    const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (column - lane() >= shape.x) {
         return;
     }
+    const Shape at = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y), min(column, shape.x - 1)};
+    unsigned int row[3];
+    load_three(row, at.x, shape.x, [&](int x) { return label_at(contacts, {at.z, at.y, x}); });
     // At a face the voxel stands in for the neighbour that it lacks: its own label never counts.
-    const Shape places[6] = {{max(at.z - 1, 0), at.y, at.x}, {min(at.z + 1, shape.z - 1), at.y, at.x},
-                             {at.z, max(at.y - 1, 0), at.x}, {at.z, min(at.y + 1, shape.y - 1), at.x},
-                             {at.z, at.y, max(at.x - 1, 0)}, {at.z, at.y, min(at.x + 1, shape.x - 1)}};
-    const unsigned int label = label_at(contacts, at);
-    unsigned int around[6];
+    unsigned int around[6] = {label_at(contacts, {max(at.z - 1, 0), at.y, at.x}),
+                              label_at(contacts, {min(at.z + 1, shape.z - 1), at.y, at.x}),
+                              label_at(contacts, {at.z, max(at.y - 1, 0), at.x}),
+                              label_at(contacts, {at.z, min(at.y + 1, shape.y - 1), at.x}),
+                              row[0],
+                              row[2]};
+    if (column >= shape.x) {
+        return;
+    }
+    const unsigned int label = row[1];
 #pragma unroll
-    for (int n = 0; n < 6; n++) {
-        around[n] = label_at(contacts, places[n]);
-        bool counts = around[n] != 0 && around[n] != label;
-#pragma unroll
-        for (int before = 0; before < n; before++) {
-            counts = counts && around[before] != around[n];
-        }
-        if (counts) {
-            unsigned int* value = value_of(contacts.pairs, around[n], label);
-            if (value != nullptr) {
-                atomicAdd(value, 1u);
-            }
+    for (unsigned int& other : around) {
+        other = other == label ? 0 : other;
+    }
+    while (has_label(around)) {
+        const unsigned int region = take_label(around, [](int) {});
+        unsigned int* value = value_of(contacts.pairs, region, label);
+        if (value != nullptr) {
+            atomicAdd(value, 1u);
         }
     }
 }
