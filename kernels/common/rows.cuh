@@ -1,5 +1,5 @@
-// Rows of a volume, whose neighbouring voxels are neighbouring lanes': the nearest marked voxel before and behind every voxel, and
-// the values of the two beside it.
+// Rows of a volume, whose neighbouring voxels are neighbouring lanes': the nearest marked voxel before and behind every voxel,
+// and the values of the two beside it.
 #pragma once
 
 constexpr int RowThreads = 256;
@@ -23,9 +23,12 @@ __device__ __forceinline__ int first_from_lane(bool marked, int first, int behin
     return found == 0 ? behind : first + __ffs(found) - 1;
 }
 
-// The three values at x - 1, x and x + 1: each lane loads its own and gets the others from the lanes beside; the outermost lanes load
-// theirs. Lanes behind the row's end have to stand at its last voxel. At a face the lane's own value stands in for the one that
-// is lacking.
+// Voxels along y that a lane looks at, one after the other, where kernels are launched `in_runs` (src/ops/cuda/mod.rs).
+constexpr int Run = 8;
+
+// The three values at x - 1, x and x + 1: each lane loads its own and gets the others from the lanes beside; the outermost lanes
+// load theirs. Lanes behind the row's end have to stand at its last voxel. At a face the lane's own value stands in for the one
+// that is lacking.
 template <class Load>
 __device__ __forceinline__ void load_three(unsigned int* values, int x, int width, Load load) {
     values[1] = load(x);
