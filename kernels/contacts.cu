@@ -34,7 +34,7 @@ __device__ __forceinline__ void add(const Pairs& pairs, Met met) {
 
 }  // namespace
 
-// A warp takes 32 columns, of which most voxels have the contacts of the one before: the table is asked where they change.
+// A warp takes 32 columns. The next voxel of a column often has the same pair: the table is asked where the pair changes.
 extern "C" __global__ void __launch_bounds__(256, 4) contacts(Contacts contacts) {
     const Shape shape = contacts.shape;
     const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) contacts(Contacts contacts)
         return;
     }
     // At a face a voxel stands in for the neighbour that it lacks: its own label never counts.
-    const int x = min(column, shape.x - 1), z = blockIdx.z, above = max(z - 1, 0), below = min(z + 1, shape.z - 1);
+    const int x = min(column, shape.x - 1), z = blockIdx.z, below = max(z - 1, 0), above = min(z + 1, shape.z - 1);
     const int start = static_cast<int>(blockIdx.y) * Run, end = min(start + Run, shape.y);
     const auto load_row = [&](unsigned int(&row)[3], int y) {
         load_three(row, x, shape.x, [&](int at) { return label_at(contacts, {z, y, at}); });
@@ -52,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(256, 4) contacts(Contacts contacts)
     Met met = {};
     for (int y = start; y < end; y++) {
         load_row(next, min(y + 1, shape.y - 1));
-        unsigned int around[6] = {label_at(contacts, {above, y, x}), label_at(contacts, {below, y, x}), before, next[1], row[0],
+        unsigned int around[6] = {label_at(contacts, {below, y, x}), label_at(contacts, {above, y, x}), before, next[1], row[0],
                                   row[2]};
         const unsigned int label = row[1];
 #pragma unroll
