@@ -4,6 +4,7 @@
 
 #include "common/grid.cuh"
 #include "common/pairs.cuh"
+#include "common/rows.cuh"
 
 namespace {
 
@@ -19,34 +20,58 @@ __device__ __forceinline__ unsigned int label_at(const Contacts& contacts, Shape
     return contacts.core != nullptr && contacts.core[number] == 0 ? 0 : contacts.labels[number];
 }
 
+// A pair that the lane has met in its latest voxels, and in how many of them.
+struct Met {
+    unsigned int region, label, voxels;
+};
+
+__device__ __forceinline__ void add(const Pairs& pairs, Met met) {
+    unsigned int* value = met.voxels == 0 ? nullptr : value_of(pairs, met.region, met.label);
+    if (value != nullptr) {
+        atomicAdd(value, met.voxels);
+    }
+}
+
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(256) contacts(Contacts contacts) {
-    const Shape at = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y),
-                      static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
+// A warp takes 32 columns. The next voxel of a column often has the same pair: the table is asked where the pair changes.
+extern "C" __global__ void __launch_bounds__(256, 4) contacts(Contacts contacts) {
     const Shape shape = contacts.shape;
-    if (!inside(shape, at)) {
+    const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (column - lane() >= shape.x) {
         return;
     }
-    // At a face the voxel stands in for the neighbour that it lacks: its own label never counts.
-    const Shape places[6] = {{max(at.z - 1, 0), at.y, at.x}, {min(at.z + 1, shape.z - 1), at.y, at.x},
-                             {at.z, max(at.y - 1, 0), at.x}, {at.z, min(at.y + 1, shape.y - 1), at.x},
-                             {at.z, at.y, max(at.x - 1, 0)}, {at.z, at.y, min(at.x + 1, shape.x - 1)}};
-    const unsigned int label = label_at(contacts, at);
-    unsigned int around[6];
+    // At a face a voxel stands in for the neighbour that it lacks: its own label never counts.
+    const int x = min(column, shape.x - 1), z = blockIdx.z, below = max(z - 1, 0), above = min(z + 1, shape.z - 1);
+    const int start = static_cast<int>(blockIdx.y) * Run, end = min(start + Run, shape.y);
+    const auto load_row = [&](unsigned int(&row)[3], int y) {
+        load_three(row, x, shape.x, [&](int at) { return label_at(contacts, {z, y, at}); });
+    };
+    unsigned int before = label_at(contacts, {z, max(start - 1, 0), x}), row[3], next[3];
+    load_row(row, start);
+    Met met = {};
+    for (int y = start; y < end; y++) {
+        load_row(next, min(y + 1, shape.y - 1));
+        unsigned int around[6] = {label_at(contacts, {below, y, x}), label_at(contacts, {above, y, x}), before, next[1], row[0],
+                                  row[2]};
+        const unsigned int label = row[1];
 #pragma unroll
-    for (int n = 0; n < 6; n++) {
-        around[n] = label_at(contacts, places[n]);
-        bool counts = around[n] != 0 && around[n] != label;
-#pragma unroll
-        for (int before = 0; before < n; before++) {
-            counts = counts && around[before] != around[n];
+        for (unsigned int& other : around) {
+            other = column >= shape.x || other == label ? 0 : other;
         }
-        if (counts) {
-            unsigned int* value = value_of(contacts.pairs, around[n], label);
-            if (value != nullptr) {
-                atomicAdd(value, 1u);
+        while (has_label(around)) {
+            const unsigned int region = take_label(around, [](int) {});
+            if (region != met.region || label != met.label) {
+                add(contacts.pairs, met);
+                met = {region, label, 0};
             }
+            met.voxels++;
+        }
+        before = label;
+#pragma unroll
+        for (int i = 0; i < 3; i++) {
+            row[i] = next[i];
         }
     }
+    add(contacts.pairs, met);
 }

@@ -32,3 +32,30 @@ __device__ __forceinline__ unsigned int* value_of(const Pairs& pairs, unsigned i
     atomicOr(pairs.overflow, 1u);
     return nullptr;
 }
+
+// Whether a list has a label other than 0.
+template <int Count>
+__device__ __forceinline__ bool has_label(const unsigned int (&labels)[Count]) {
+    unsigned int any = 0;
+#pragma unroll
+    for (unsigned int label : labels) {
+        any |= label;
+    }
+    return any != 0;
+}
+
+// Takes the first label that is not 0, and all that equal it, out of a list that has one, and calls `visit(place)` for each. So a
+// voxel looks up a pair once, however many neighbours have the label.
+template <int Count, class Visit>
+__device__ __forceinline__ unsigned int take_label(unsigned int (&labels)[Count], Visit visit) {
+    unsigned int taken = 0;
+#pragma unroll
+    for (int place = 0; place < Count; place++) {
+        if (labels[place] != 0 && (taken == 0 || labels[place] == taken)) {
+            taken = labels[place];
+            labels[place] = 0;
+            visit(place);
+        }
+    }
+    return taken;
+}

@@ -14,8 +14,10 @@ use super::driver::emulated;
 use crate::damage::damaged_classes;
 use crate::oracle;
 
-/// A single voxel, single rows along each axis, an extent beyond a warp and a tile, and one with several of all.
-const SHAPES: [Shape; 6] = [[1, 1, 1], [1, 1, 70], [40, 1, 1], [1, 9, 2], [3, 10, 65], [35, 17, 34]];
+/// A single voxel, single rows along each axis, an extent beyond a warp and a tile, one with several of all, and rows beyond a
+/// block that begin at any byte.
+const SHAPES: [Shape; 7] =
+    [[1, 1, 1], [1, 1, 70], [40, 1, 1], [1, 9, 2], [3, 10, 65], [35, 17, 34], [3, 5, 259]];
 
 /// Repeatable numbers below `end`, equal in boxes of `edge` voxels.
 fn boxes(shape: Shape, edge: usize, end: usize) -> Array3<usize> {

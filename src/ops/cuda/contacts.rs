@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::in_rows;
+use super::in_runs;
 use super::pairs::{self, Table};
 use crate::device::cuda::volume::DeviceVolume;
 use crate::device::cuda::{Extent, Gpu, extent};
@@ -35,7 +35,7 @@ pub fn contacts(
     let found = pairs::collect(gpu, count as usize, |pairs| {
         let arguments = Arguments { labels: labels.address(), core, pairs, shape: extent(labels.shape) };
         // SAFETY: both volumes have the extent that is stated.
-        unsafe { gpu.launch_named(["contacts", "contacts"], in_rows(labels.shape), &arguments) }
+        unsafe { gpu.launch_named(["contacts", "contacts"], in_runs(labels.shape), &arguments) }
     })?;
     Ok(contacts::summarise(found.into_iter().map(|(pair, area)| (pair, area.into())), count))
 }

@@ -3,10 +3,15 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
-use super::columns;
+use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::device::cuda::{Extent, Gpu, extent};
 use crate::error::Result;
+use crate::volume::Shape;
+
+/// Voxels of the column that a block goes up, and its threads, as in the kernel.
+const TILE: Shape = [32, 14, 128];
+const THREADS: u32 = 256;
 
 #[repr(C)]
 struct Erosion {
@@ -31,7 +36,9 @@ pub fn erode(gpu: &Arc<Gpu>, classes: &DeviceVolume<u8>, class: u8) -> Result<De
         shape: extent(classes.shape),
         wanted: class.into(),
     };
+    let [z, y, x] = [0, 1, 2].map(|axis| classes.shape[axis].div_ceil(TILE[axis]) as u32);
+    let columns = Launch { grid: [x, y, z], threads: THREADS };
     // SAFETY: both volumes have the extent that is stated.
-    unsafe { gpu.launch_named(["erosion", "erosion"], columns(classes.shape), &arguments)? };
+    unsafe { gpu.launch_named(["erosion", "erosion"], columns, &arguments)? };
     Ok(kept)
 }

@@ -22,6 +22,9 @@ const THREADS: u32 = 256;
 /// Columns that one block of the kernels goes up, and how far.
 const TILE: Shape = [32, 8, 32];
 
+/// Voxels along y that one thread of some kernels looks at (`Run` in kernels/common/rows.cuh).
+const RUN: usize = 8;
+
 /// Whether the kernels can number the voxels of a volume: with 32 bits, and its rows as blocks of a grid.
 pub fn can_number(shape: Shape) -> bool {
     const MOST_BLOCKS: usize = 65535;
@@ -49,6 +52,11 @@ fn rows([depth, height, _]: Shape) -> Launch {
 fn in_rows([depth, height, width]: Shape) -> Launch {
     let Launch { grid: [blocks, ..], threads } = line(width);
     Launch { grid: [blocks, height as u32, depth as u32], threads }
+}
+
+/// One thread for [`RUN`] voxels along y, the threads of a block side by side.
+fn in_runs([depth, height, width]: Shape) -> Launch {
+    in_rows([depth, height.div_ceil(RUN), width])
 }
 
 /// Columns of [`TILE`] voxels.

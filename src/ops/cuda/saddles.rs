@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cudarc::driver::DeviceRepr;
 use rayon::prelude::*;
 
-use super::in_rows;
+use super::in_runs;
 use super::pairs::{self, Table};
 use crate::device::cuda::volume::DeviceVolume;
 use crate::device::cuda::{Extent, Gpu, extent};
@@ -36,7 +36,7 @@ pub fn saddles(
         let shape = extent(labels.shape);
         let arguments = Saddles { labels: labels.address(), squared: squared.address(), pairs, shape };
         // SAFETY: both volumes have the extent that is stated.
-        unsafe { gpu.launch_named(["saddles", "saddles"], in_rows(labels.shape), &arguments) }
+        unsafe { gpu.launch_named(["saddles", "saddles"], in_runs(labels.shape), &arguments) }
     })?;
     let mut saddles: Vec<_> = found.into_iter().map(|((a, b), squared)| Saddle { a, b, squared }).collect();
     saddles.par_sort_unstable();
