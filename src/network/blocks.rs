@@ -140,6 +140,9 @@ impl Pipe<'_, '_> {
                     let most = self.most;
                     tracing::debug!("blocks of {most:?} voxels in place of {:?}: {message}", block.shape);
                     self.parts.push((block, i));
+                    if let Engine::Cuda(network) = &self.networks[i] {
+                        network.give_back()?;
+                    }
                     break;
                 }
                 result => result?,

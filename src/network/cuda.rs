@@ -102,6 +102,14 @@ impl CudaNetwork {
         Enlarged::new(&self.gpu, self.precision, enlargement, keeps_classes)
     }
 
+    /// Gives back the memory of blocks that are done.
+    ///
+    /// # Errors
+    /// Where something that was launched before failed.
+    pub fn give_back(&self) -> Result<()> {
+        self.gpu.give_back()
+    }
+
     /// Launches the work on a block and the copy of what is wanted of it, and waits for none of it.
     ///
     /// # Errors

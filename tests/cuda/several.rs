@@ -12,10 +12,10 @@ use super::network::{noise, predict};
 use crate::cli::sandbox::Sandbox;
 use crate::recipe;
 
-/// A tissue of four blocks of 32 voxels.
-fn tissue() -> Sandbox {
+/// A tissue of this many columns, of which a block need not read everything.
+fn tissue(columns: usize) -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.write("raw.tif", synth::sample_with(Parameters::default(), [12, 16, 128], 5).raw.view());
+    sandbox.write("raw.tif", synth::sample_with(Parameters::default(), [12, 16, columns], 5).raw.view());
     sandbox
 }
 
@@ -32,7 +32,7 @@ fn labels_equal_those_of_the_cpu() {
     if !are_kernels_built() {
         return;
     }
-    let sandbox = tissue();
+    let sandbox = tissue(128);
     sandbox.succeeds("segment raw.tif -o cpu.tif --scale 1 --device cpu");
     let report = sandbox.path("report.json");
     let variables = [("CUDA_EMULATOR_REPORT", report.to_str().unwrap())];
@@ -70,7 +70,7 @@ fn a_gpu_that_fails_stops_the_others() {
     if !are_kernels_built() {
         return;
     }
-    let sandbox = tissue();
+    let sandbox = tissue(128);
     let before = sandbox.files();
     // In the first block that the GPU gets.
     for (launch, gpu) in [("0:6", "on cuda:0 (CUDA emulator"), ("1:6", "on cuda:1 (CUDA emulator")] {
@@ -86,7 +86,7 @@ fn a_gpu_with_less_memory_halves_its_own_blocks() {
     if !are_kernels_built() {
         return;
     }
-    let sandbox = tissue();
+    let sandbox = tissue(256);
     let labels = |options: &str, memory: &str, words: &str| {
         let output = segment(&sandbox, options, &[("CUDA_EMULATOR_MEMORY", memory)]);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -94,9 +94,9 @@ fn a_gpu_with_less_memory_halves_its_own_blocks() {
         sandbox.labels("labels.tif")
     };
     let expected = labels("--device cuda --block 1000", "1000000000", "");
-    // Weights take 2.8 MB, what half of the volume reads 2.3 MB more.
-    let words = "voxels in place of [12, 16, 64]";
-    assert_eq!(labels("--device cuda:all -v --block 64", "1000000000,4500000", words), expected);
+    // Weights take 2.8 MB, what half of the volume reads some 2.7 MB more, and a quarter 2.2 MB.
+    let words = "blocks of [12, 16, 64] voxels in place of [12, 16, 128]";
+    assert_eq!(labels("--device cuda:all -v --block 128", "1000000000,5200000", words), expected);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_gpu_that_cannot_be_used_is_left_out() {
     if !are_kernels_built() {
         return;
     }
-    let sandbox = tissue();
+    let sandbox = tissue(128);
     let output = segment(&sandbox, "--device cuda:all -v", &[("CUDA_EMULATOR_CC", "8.0,7.0")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -94,13 +94,26 @@ impl Gpu {
         let take = || unsafe { stream.alloc(bytes.max(1)) };
         let memory = match take() {
             Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                locked(&self.buffers).free.clear();
-                locked(&self.passages).free.clear();
-                self.compute.synchronize().and_then(|()| self.up.synchronize()).and_then(|()| take())
+                self.empty_pools().and_then(|()| take())
             }
             result => result,
         };
         memory.map_err(|error| self.failed(&format!("taking {} of memory", amount(bytes)), error))
+    }
+
+    /// Gives back to the driver what waits in the pools: pieces that were for a larger block are a waste for smaller ones.
+    ///
+    /// # Errors
+    /// Where something that was launched before failed.
+    pub fn give_back(&self) -> Result<()> {
+        self.empty_pools().map_err(|error| self.failed("giving memory back", error))
+    }
+
+    fn empty_pools(&self) -> Result<(), DriverError> {
+        locked(&self.buffers).free.clear();
+        locked(&self.passages).free.clear();
+        self.compute.synchronize()?;
+        self.up.synchronize()
     }
 
     /// Device memory of `bytes` bytes, all zero.

@@ -242,9 +242,12 @@ impl Gpu {
 /// Bytes of a large array that are on their way at a time.
 const PART: usize = 16 << 20;
 
-/// On all cores: one does not keep up with the bus.
+/// Large arrays on all cores: one does not keep up with the bus.
 fn copy(from: &[u8], to: &mut [u8]) {
     const SHARE: usize = 1 << 20;
+    if from.len() <= SHARE {
+        return to.copy_from_slice(from);
+    }
     let parts = to.par_chunks_mut(SHARE).zip(from.par_chunks(SHARE));
     parts.for_each(|(to, from)| to.copy_from_slice(from));
 }
