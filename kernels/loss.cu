@@ -66,6 +66,35 @@ __device__ void softmax(float (&values)[Classes]) {
     }
 }
 
+// The values of the block's voxels from `first` on, in shared memory: neighbouring threads take neighbouring numbers of memory.
+struct Lines {
+    float values[Threads * Classes];
+
+    // A thread's own voxel.
+    __device__ float* own() {
+        return values + threadIdx.x * Classes;
+    }
+
+    __device__ void load(const Loss& loss, long long first, long long end) {
+        __syncthreads();
+        for (int i = threadIdx.x; i < count(first, end); i += Threads) {
+            values[i] = loss.values[first * Classes + i];
+        }
+        __syncthreads();
+    }
+
+    __device__ void store(const Loss& loss, long long first, long long end) {
+        __syncthreads();
+        for (int i = threadIdx.x; i < count(first, end); i += Threads) {
+            loss.values[first * Classes + i] = values[i];
+        }
+    }
+
+    __device__ static int count(long long first, long long end) {
+        return static_cast<int>(min(end - first, static_cast<long long>(Threads))) * Classes;
+    }
+};
+
 // What a voxel weighs in the intersection.
 __device__ double own_weight(const Loss& loss, long long voxel) {
     return loss.is_weighted ? static_cast<double>(loss.weight[voxel]) : 1.0;
@@ -75,24 +104,30 @@ __device__ double own_weight(const Loss& loss, long long voxel) {
 
 // Logits to probabilities, and the sums of a chunk.
 extern "C" __global__ void __launch_bounds__(Threads, 2) loss_sums(Loss loss) {
+    __shared__ Lines lines;
     double sums[Sums] = {};
     const long long end = min(loss.voxels, (blockIdx.x + 1ll) * Chunk);
-    for (long long voxel = blockIdx.x * static_cast<long long>(Chunk) + threadIdx.x; voxel < end; voxel += Threads) {
-        float p[Classes];
-        for (int c = 0; c < Classes; c++) {
-            p[c] = loss.values[voxel * Classes + c];
+    for (long long first = blockIdx.x * static_cast<long long>(Chunk); first < end; first += Threads) {
+        lines.load(loss, first, end);
+        const long long voxel = first + threadIdx.x;
+        if (voxel < end) {
+            float p[Classes];
+            for (int c = 0; c < Classes; c++) {
+                p[c] = lines.own()[c];
+            }
+            softmax(p);
+            const int own = loss.truth[voxel];
+            for (int c = 0; c < Classes; c++) {
+                lines.own()[c] = p[c];
+                const double q = score(loss, c, p[c]).x;
+                const bool is_own = c == own;
+                sums[c / 2 * 3] += is_own ? q * own_weight(loss, voxel) : 0.0;
+                sums[c / 2 * 3 + 1] += q * q;
+                sums[c / 2 * 3 + 2] += is_own ? 1.0 : 0.0;
+                sums[6] -= is_own ? static_cast<double>(logf(fmaxf(p[c], Least))) : 0.0;
+            }
         }
-        softmax(p);
-        const int own = loss.truth[voxel];
-        for (int c = 0; c < Classes; c++) {
-            loss.values[voxel * Classes + c] = p[c];
-            const double q = score(loss, c, p[c]).x;
-            const bool is_own = c == own;
-            sums[c / 2 * 3] += is_own ? q * own_weight(loss, voxel) : 0.0;
-            sums[c / 2 * 3 + 1] += q * q;
-            sums[c / 2 * 3 + 2] += is_own ? 1.0 : 0.0;
-            sums[6] -= is_own ? static_cast<double>(logf(fmaxf(p[c], Least))) : 0.0;
-        }
+        lines.store(loss, first, end);
     }
     add_threads(sums);
     if (threadIdx.x == 0) {
@@ -128,24 +163,26 @@ extern "C" __global__ void __launch_bounds__(Threads) loss_finish(Loss loss) {
 
 // Probabilities to the gradient to the logits.
 extern "C" __global__ void __launch_bounds__(Threads) loss_gradient(Loss loss) {
-    const long long voxel = static_cast<long long>(blockIdx.x) * Threads + threadIdx.x;
-    if (voxel >= loss.voxels) {
-        return;
-    }
-    float p[Classes], dp[Classes], mean = 0.0f;
-    const int own = loss.truth[voxel];
-    for (int c = 0; c < Classes; c++) {
-        p[c] = loss.values[voxel * Classes + c];
-        const double2 q = score(loss, c, p[c]);
-        const double by_intersection = loss.result[1 + c / 2 * 2], by_predicted = loss.result[2 + c / 2 * 2];
-        const double by_q = (c == own ? by_intersection * own_weight(loss, voxel) : 0.0) + by_predicted * 2.0 * q.x;
-        dp[c] = static_cast<float>(by_q * q.y);
-        if (c == own) {
-            dp[c] -= static_cast<float>(loss.result[5] / static_cast<double>(fmaxf(p[c], Least)));
+    __shared__ Lines lines;
+    const long long first = static_cast<long long>(blockIdx.x) * Threads, voxel = first + threadIdx.x;
+    lines.load(loss, first, loss.voxels);
+    if (voxel < loss.voxels) {
+        float p[Classes], dp[Classes], mean = 0.0f;
+        const int own = loss.truth[voxel];
+        for (int c = 0; c < Classes; c++) {
+            p[c] = lines.own()[c];
+            const double2 q = score(loss, c, p[c]);
+            const double by_intersection = loss.result[1 + c / 2 * 2], by_predicted = loss.result[2 + c / 2 * 2];
+            const double by_q = (c == own ? by_intersection * own_weight(loss, voxel) : 0.0) + by_predicted * 2.0 * q.x;
+            dp[c] = static_cast<float>(by_q * q.y);
+            if (c == own) {
+                dp[c] -= static_cast<float>(loss.result[5] / static_cast<double>(fmaxf(p[c], Least)));
+            }
+            mean += p[c] * dp[c];
         }
-        mean += p[c] * dp[c];
+        for (int c = 0; c < Classes; c++) {
+            lines.own()[c] = p[c] * (dp[c] - mean);
+        }
     }
-    for (int c = 0; c < Classes; c++) {
-        loss.values[voxel * Classes + c] = p[c] * (dp[c] - mean);
-    }
+    lines.store(loss, first, loss.voxels);
 }

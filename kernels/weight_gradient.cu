@@ -6,6 +6,7 @@
 // Where one side has two or three channels, a warp has one position and its lanes the 32 channels of the other side.
 #include "common/affine.cuh"
 #include "common/grid.cuh"
+#include "common/vectors.cuh"
 
 // `Arguments` in src/device/cuda/training/weight_gradient.rs. Pointers that a kernel has no use for are null.
 struct WeightGradient {
@@ -93,24 +94,34 @@ __device__ void wide(const WeightGradient& conv) {
     float* partial = conv.partial + (static_cast<long long>(blockIdx.y) * gridDim.x + tap) * A * B;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        *reinterpret_cast<float4*>(partial + (4 * row + i) * B + 4 * lane) = sum[i];
+        store_global(partial + (4 * row + i) * B + 4 * lane, sum[i]);
     }
 }
 
 // The voxel, and the constant 1 that carries conv1's bias.
 struct WithConstant {
     static constexpr int Channels = 2;
-    static __device__ float4 load(const float* values, int voxel) {
-        return voxel < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : make_float4(values[voxel], 1.0f, 0.0f, 0.0f);
+
+    // The channels of 32 voxels, of which the lane's has number `voxel`; 0 where that is negative. Others do not count.
+    static __device__ void load(float4* to, const float* values, int voxel) {
+        to[threadIdx.x % 32] =
+            voxel < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : make_float4(values[voxel], 1.0f, 0.0f, 0.0f);
     }
 };
 
 // The gradients to three logits.
 struct ThreeClasses {
     static constexpr int Channels = 3;
-    static __device__ float4 load(const float* values, int voxel) {
-        const float* found = values + 3ll * voxel;
-        return voxel < 0 ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : make_float4(found[0], found[1], found[2], 0.0f);
+
+    // As above. Neighbouring lanes take neighbouring numbers of memory.
+    static __device__ void load(float4* to, const float* values, int voxel) {
+#pragma unroll
+        for (int round = 0; round < Channels; round++) {
+            const int number = 32 * round + static_cast<int>(threadIdx.x % 32), channel = number % Channels;
+            const int from = __shfl_sync(~0u, voxel, number / Channels);
+            float* there = reinterpret_cast<float*>(to + number / Channels);
+            there[channel] = from < 0 ? 0.0f : values[3ll * from + channel];
+        }
     }
 };
 
@@ -123,11 +134,12 @@ __device__ void thin(const WeightGradient& conv) {
     const int lane = threadIdx.x % 32, tap = threadIdx.x / 32;
     const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.voxels);
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    fine[tap][lane] = sum;
     for (int start = first; start < end; start += Step) {
         __syncthreads();
         const int i = start + lane;
         const int from = i < end ? partner<3, 1>(conv.fine_extent, Found(conv.coarse_extent, i), tap) : -1;
-        fine[tap][lane] = Thin::load(conv.fine, from);
+        Thin::load(fine[tap], conv.fine, from);
         for (int step = tap; step < Step; step += Taps) {
             const long long place = static_cast<long long>(start + step) * Wide + lane;
             coarse[step][lane] = start + step < end ? conv.coarse[place] : 0.0f;

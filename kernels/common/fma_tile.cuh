@@ -7,7 +7,7 @@
 #pragma once
 #include "affine.cuh"
 #include "grid.cuh"
-#include "shared.cuh"
+#include "vectors.cuh"
 
 // Fills a box of shared memory, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from
 // `origin` on, zero outside, each passed through `prologue`.

@@ -3,7 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "shared.cuh"
+#include "vectors.cuh"
 
 // A 16x16 matrix of 16-bit values as mma wants its first operand; each lane names one of the 32 half rows.
 __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half_row) {
