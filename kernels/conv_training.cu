@@ -4,8 +4,8 @@
 // the output by `y[2j + p][c] = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`. The gradient to the input of one at stride 1 is
 // the same with the kernel mirrored; that of one at stride 2 is a doubling one with 27 of its 64 taps, as an even voxel has a
 // partner at the second of an axis' two taps alone; that of a doubling one is a 4x4x4 window at stride 2. To each are added a
-// bias and a skip connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the other are along the
-// grid's z.
+// bias and a skip connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the
+// other are along the grid's z.
 #include "common/fma_tile.cuh"
 
 namespace {

@@ -14,7 +14,7 @@
 namespace {
 
 constexpr int Warps = 8, Threads = 32 * Warps, Tile = 128, Runs = Tile / 32;
-// Boxes whose logits fill whole sectors; rows of the grid are padded to multiples of them (`small_grid` in
+// Boxes whose logits fill whole sectors; rows of the grid are padded to multiples of them (`padded` in
 // src/ops/cuda/enlargement.rs).
 constexpr int Sectors = 8;
 // Boxes of one voxel each, the one behind a tile, and those before it that fill its first sectors.

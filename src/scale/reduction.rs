@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::reduced_shape;
 use crate::grey::Stored;
-use crate::volume::{Dtype, Sample, Shape, Volume, for_dtype};
+use crate::volume::{Dtype, Ranges, Sample, Shape, Volume, for_dtype};
 
 /// Rows of a box in which the sum of a column of 16-bit numbers has at most 32 bits.
 const MOST_ROWS: usize = 1 << 16;
@@ -19,9 +19,6 @@ pub struct Reduced<'a> {
     volume: &'a Volume,
     factors: Shape,
 }
-
-/// The voxels of a row of boxes.
-type Region = [Range<usize>; 3];
 
 impl<'a> Reduced<'a> {
     /// The volume, reduced by `factors` (z, y, x; from 1 on).
@@ -70,7 +67,7 @@ impl<'a> Reduced<'a> {
         &self,
         start: Shape,
         shape: Shape,
-        row: impl Fn(Region, &mut T, &mut [f32]) + Sync,
+        row: impl Fn(Ranges, &mut T, &mut [f32]) + Sync,
     ) -> Array3<f32> {
         let [_, height, width] = shape;
         let voxels = |axis: usize, boxes: Range<usize>| {
@@ -90,7 +87,7 @@ impl<'a> Reduced<'a> {
     /// Adds the rows of voxels up, then the columns of each box.
     fn integer_means<S: Sample + Into<u32>>(
         &self,
-        [z, y, x]: Region,
+        [z, y, x]: Ranges,
         columns: &mut Vec<u32>,
         means: &mut [f32],
     ) {
@@ -110,7 +107,7 @@ impl<'a> Reduced<'a> {
     /// Adds the voxels of each box up, in memory order.
     fn float_means<S: Sample>(
         &self,
-        [z, y, x]: Region,
+        [z, y, x]: Ranges,
         (sums, greys): &mut (Vec<f64>, Vec<f32>),
         means: &mut [f32],
     ) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Output;
 use std::sync::Arc;
 
-use ndarray::{Array3, s};
+use ndarray::Array3;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::convolution::Grid;
 use tascan::device::cuda::volume::DeviceVolume;
@@ -19,7 +19,7 @@ use tascan::synth::{self, Parameters};
 use tascan::{Shape, scale};
 
 use super::driver::{CAPABILITIES, are_kernels_built, emulated, emulated_with, with_emulator};
-use super::network::noise;
+use super::network::{noise, region};
 use crate::cli::sandbox::Sandbox;
 use crate::ops::enlargement::logits;
 use crate::{compare, recipe};
@@ -126,9 +126,7 @@ fn predict(
     factors: Shape,
     block: Shape,
 ) -> Prediction {
-    let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
-        Ok(volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
-    };
+    let mut read = |start, shape| Ok(region(volume, start, shape));
     predictor.predict_reduced(shape, factors, block, &mut read, &mut |_| ()).unwrap()
 }
 

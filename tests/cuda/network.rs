@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array3, s};
+use tascan::Shape;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::convolution::Grid;
 use tascan::device::{Device, Precision};
@@ -63,11 +64,13 @@ pub(super) fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize
     predict_all(predictor, volume, block).unwrap()
 }
 
+/// The voxels of a region, as blocks are given them.
+pub(super) fn region(volume: &Array3<f32>, [z, y, x]: Shape, [depth, rows, columns]: Shape) -> Grey {
+    volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into()
+}
+
 fn predict_all(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Result<Prediction> {
-    let mut read = |start: [usize; 3], shape: [usize; 3]| {
-        let [z, y, x] = start;
-        Ok(volume.slice(s![z..z + shape[0], y..y + shape[1], x..x + shape[2]]).to_owned().into())
-    };
+    let mut read = |start, shape| Ok(region(volume, start, shape));
     predictor.predict(volume.dim().into(), block, &mut read, &mut |_| ())
 }
 
@@ -92,9 +95,9 @@ fn blocks_give_the_bits_of_the_whole_volume() {
 /// Reads the blocks of a volume one after the other and says how often the driver had been asked for memory before each.
 fn allocations(predictor: &Predictor, gpu: &Gpu, volume: &Array3<f32>) -> (Prediction, Vec<u64>) {
     let mut counts = Vec::new();
-    let mut read = |[z, y, x]: [usize; 3], [depth, rows, columns]: [usize; 3]| {
+    let mut read = |start, shape| {
         counts.push(gpu.allocations());
-        Ok(volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
+        Ok(region(volume, start, shape))
     };
     let prediction = predictor.predict(volume.dim().into(), [8, 8, 16], &mut read, &mut |_| ()).unwrap();
     counts.push(gpu.allocations());

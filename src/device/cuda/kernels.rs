@@ -1,10 +1,11 @@
 //! The kernels that build.rs has compiled, and how they are launched.
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use cudarc::driver::{CudaFunction, CudaModule, DeviceRepr, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 
 use super::Gpu;
+use super::memory::locked;
 use crate::error::{Error, Result};
 
 /// One file of `kernels/`, compiled for one compute capability.
@@ -94,7 +95,7 @@ impl Gpu {
     }
 
     fn module(&self, file: &'static str) -> Result<Arc<CudaModule>> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = locked(&self.modules);
         if let Some(module) = modules.get(file) {
             return Ok(module.clone());
         }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `send` | of its own: a block's voxels come in while the kernels of the block before run |
 //! | `fetch` | of its own: a block's classes go out while the kernels of the next one run |
-//! | `upload`, `download` | in the kernels' order; the call waits for what it copies |
+//! | `upload` | the kernels': for arrays that come once |
+//! | `download` | as `fetch`, and the call waits |
 //!
 //! The host's side is page-locked, from and to which a GPU copies while the CPU does something else: large arrays pass through
 //! it part by part. What is let go waits in a pool for its next use.
@@ -15,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, DriverError, PinnedHostSlice, sys};
+use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, sys};
 use rayon::prelude::*;
 
 use super::Gpu;
@@ -34,6 +35,23 @@ pub(super) struct Passage {
     device: CudaSlice<u8>,
     /// Behind the last kernel that reads the device memory.
     read: CudaEvent,
+}
+
+impl Pinned {
+    /// Copies bytes to `target`, from its byte `start` on, when the last copy is done and the stream comes to it.
+    fn send(
+        &mut self,
+        bytes: &[u8],
+        target: &mut CudaSlice<u8>,
+        start: usize,
+        stream: &Arc<CudaStream>,
+    ) -> Result<(), DriverError> {
+        self.copied.synchronize()?;
+        let staged = &mut self.memory.as_mut_slice()?[..bytes.len()];
+        copy(bytes, staged);
+        stream.memcpy_htod(staged, &mut target.slice_mut(start..start + bytes.len()))?;
+        self.copied.record(stream)
+    }
 }
 
 impl Piece for Pinned {
@@ -104,20 +122,15 @@ impl Gpu {
     /// Its device memory belongs to the stream that writes it.
     fn new_passage(&self, bytes: usize) -> Result<Passage> {
         let device = self.allocate(&self.up, bytes)?;
-        let event = || self.context.new_event(None);
-        let read = event().map_err(|error| self.failed("making an event", error))?;
+        let read = self.context.new_event(None).map_err(|error| self.failed("making an event", error))?;
         Ok(Passage { host: self.pin(bytes)?, device, read })
     }
 
     fn copy_in(&self, bytes: &[u8], passage: &mut Passage) -> Result<(), DriverError> {
-        let Passage { host: Pinned { memory, copied }, device, read } = passage;
-        copied.synchronize()?;
-        let staged = &mut memory.as_mut_slice()?[..bytes.len()];
-        copy(bytes, staged);
+        let Passage { host, device, read } = passage;
         self.up.wait(read)?;
-        self.up.memcpy_htod(staged, &mut device.slice_mut(..bytes.len()))?;
-        copied.record(&self.up)?;
-        self.compute.wait(copied)
+        host.send(bytes, device, 0, &self.up)?;
+        self.compute.wait(&host.copied)
     }
 
     /// Copies the first `bytes` bytes of `buffer`, as all that was launched before leaves them, to the host. Does not wait.
@@ -193,29 +206,15 @@ impl Gpu {
         let mut before = None;
         for (i, part) in bytes.chunks(PART).enumerate() {
             let mut pinned = self.pinned(part.len())?;
-            self.copy_part(part, &mut pinned, &mut buffer, i * PART)
+            let target = buffer.memory_mut();
+            target
+                .map_or(Ok(()), |target| pinned.send(part, target, i * PART, &self.compute))
                 .map_err(|error| self.failed(&format!("sending {} bytes", part.len()), error))?;
             // Only now, so that the next part does not wait for this one's memory.
             before.replace(pinned).into_iter().for_each(|pinned| locked(&self.pinned).give(pinned));
         }
         before.into_iter().for_each(|pinned| locked(&self.pinned).give(pinned));
         Ok(buffer)
-    }
-
-    fn copy_part(
-        &self,
-        part: &[u8],
-        pinned: &mut Pinned,
-        buffer: &mut Buffer,
-        start: usize,
-    ) -> Result<(), DriverError> {
-        let Pinned { memory, copied } = pinned;
-        let Some(target) = buffer.memory_mut() else { return Ok(()) };
-        copied.synchronize()?;
-        let staged = &mut memory.as_mut_slice()?[..part.len()];
-        copy(part, staged);
-        self.compute.memcpy_htod(staged, &mut target.slice_mut(start..start + part.len()))?;
-        copied.record(&self.compute)
     }
 
     /// Page-locked memory of at least `bytes` bytes, from which the last copy may still be on its way.
