@@ -1,7 +1,7 @@
-"""One peer in a process of its own: `network_worker.py PEER CASE FOLDER THREADS`.
+"""One peer in a process of its own: `network_worker.py PEER CASE FOLDER THREADS DEVICE`.
 
 Does one pass for every line on standard input and answers with its seconds and its loss. At the end of the
-input a forward pass leaves its probabilities as FOLDER/PEER.npy.
+input a forward pass leaves its probabilities, or classes, as FOLDER/PEER.npy. What a pass gets and gives is on the host.
 """
 import sys
 import time
@@ -13,41 +13,65 @@ import torch
 from cellsegnet import CellSegNet, loss
 
 
-def network(folder, memory_format):
-    model = CellSegNet()
-    model.load_state_dict(torch.load(folder / "weights.pt")["model_state_dict"])
-    return model.to(memory_format=memory_format)
+class Peer:
+    """How a peer computes, as its name says."""
+
+    def __init__(self, name, device):
+        self.device = device
+        self.memory_format = torch.channels_last_3d if "channels-last" in name else torch.contiguous_format
+        self.dtype = torch.float16 if "f16" in name.split("-") else torch.float32
+        self.autocasts = "bf16" in name
+        self.compiles = "compiled" in name
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = "tf32" in name
+        # Tries all algorithms for a shape in the pass that warms up, and keeps to the fastest.
+        torch.backends.cudnn.benchmark = True
+
+    def sent(self, tensor, dtype=torch.float32):
+        tensor = tensor.to(self.device, dtype)
+        return tensor.contiguous(memory_format=self.memory_format) if tensor.dim() == 5 else tensor
+
+    def network(self, folder):
+        model = CellSegNet()
+        model.load_state_dict(torch.load(folder / "weights.pt")["model_state_dict"])
+        return model.to(self.device, self.dtype, memory_format=self.memory_format)
 
 
-def batch(folder, memory_format):
-    x = torch.from_numpy(np.load(folder / "input.npy"))[:, None]
-    return x.contiguous(memory_format=memory_format)
+def batch(folder):
+    return torch.from_numpy(np.load(folder / "input.npy"))[:, None]
 
 
-def torch_forward(folder, memory_format):
-    model, x = network(folder, memory_format).eval(), batch(folder, memory_format)
+def torch_forward(folder, case, peer):
+    model, x = peer.network(folder).eval(), batch(folder)
+
+    def classify(x):
+        out = model(x)
+        return out.argmax(1).to(torch.uint8) if case == "classes" else out
+
+    classify = torch.compile(classify) if peer.compiles else classify
+    x = x.pin_memory() if case == "classes" else x
     out = None
 
     def run():
         nonlocal out
         with torch.inference_mode():
-            out = model(x)
+            out = classify(peer.sent(x, peer.dtype)).cpu()
         return 0.0
 
     return run, lambda: out[0].contiguous().numpy()
 
 
-def torch_step(folder, memory_format):
-    model, x = network(folder, memory_format).train(), batch(folder, memory_format)
+def torch_step(folder, peer):
+    model, x = peer.network(folder).train(), batch(folder)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
-    classes = torch.from_numpy(np.load(folder / "class.npy")).long()
-    truth = torch.nn.functional.one_hot(classes, 3).permute(0, 4, 1, 2, 3).float()
-    truth = truth.contiguous(memory_format=memory_format)
+    classes = torch.from_numpy(np.load(folder / "class.npy"))
     weight = torch.from_numpy(np.load(folder / "weight.npy"))[:, None]
 
     def run():
         adam.zero_grad()
-        value = loss(model(x), truth, weight)
+        truth = torch.nn.functional.one_hot(classes.to(peer.device).long(), 3).permute(0, 4, 1, 2, 3)
+        with torch.autocast(torch.device(peer.device).type, torch.bfloat16, enabled=peer.autocasts):
+            out = model(peer.sent(x))
+        value = loss(out.float(), peer.sent(truth), peer.sent(weight))
         value.backward()
         adam.step()
         return value.item()
@@ -58,8 +82,8 @@ def torch_step(folder, memory_format):
 def openvino_forward(folder, threads):
     import openvino
 
-    x = batch(folder, torch.contiguous_format)
-    model = openvino.convert_model(network(folder, torch.contiguous_format).eval(), example_input=x)
+    x = batch(folder)
+    model = openvino.convert_model(Peer("openvino", "cpu").network(folder).eval(), example_input=x)
     # Without the hint it computes in bf16 where the processor can.
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.compile_model(model, "CPU", options)
@@ -74,19 +98,20 @@ def openvino_forward(folder, threads):
 
 
 def main():
-    peer, case, folder, threads = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    name, case, folder, threads, device = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     torch.set_num_threads(threads)
-    if peer == "openvino":
+    if name == "openvino":
         run, result = openvino_forward(folder, threads)
+    elif case == "step":
+        run, result = torch_step(folder, Peer(name, device))
     else:
-        memory_format = torch.channels_last_3d if peer == "torch-channels-last" else torch.contiguous_format
-        run, result = (torch_forward if case == "forward" else torch_step)(folder, memory_format)
+        run, result = torch_forward(folder, case, Peer(name, device))
     for _ in sys.stdin:
         start = time.perf_counter()
         value = run()
         print(time.perf_counter() - start, value, flush=True)
     if result:
-        np.save(folder / f"{peer}.npy", result())
+        np.save(folder / f"{name}.npy", result())
 
 
 main()
