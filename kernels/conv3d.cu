@@ -50,17 +50,26 @@ __device__ void store(const Tile& tile, const Convolution<float>& conv, Shape or
 }
 
 // As above for the sums of tensor cores.
-template <class Tile, class Half>
+template <bool HasSkip, class Tile, class Half>
 __device__ void store(const Tile& tile, const Convolution<Half>& conv, Shape origin) {
-    tile.each([&](Shape in_tile, int channel, float (&values)[8]) {
-        const Shape at = {origin.z + in_tile.z, origin.y + in_tile.y, origin.x + in_tile.x};
+    const auto output = [&](Shape in_tile) {
+        return Shape{origin.z + in_tile.z, origin.y + in_tile.y, origin.x + in_tile.x};
+    };
+    const auto skip = [&](Shape in_tile, int channel) {
+        const Shape at = output(in_tile);
+        const bool is_there = HasSkip && inside(conv.out, at);
+        return is_there ? *reinterpret_cast<const uint4*>(conv.skip + voxel(conv.out, at) * Cout + channel)
+                        : make_uint4(0, 0, 0, 0);
+    };
+    tile.each(skip, [&](Shape in_tile, int channel, float (&values)[8], uint4 skipped) {
+        const Shape at = output(in_tile);
         if (inside(conv.out, at)) {
-            const long long place = voxel(conv.out, at) * Cout + channel;
             add(values, conv.epilogue + channel);
-            if (conv.skip) {
-                add<Half>(values, *reinterpret_cast<const uint4*>(conv.skip + place));
+            if (HasSkip) {
+                add<Half>(values, skipped);
             }
-            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place) = to_halves<Half>(values);
+            Half* const place = static_cast<Half*>(conv.output) + voxel(conv.out, at) * Cout + channel;
+            *reinterpret_cast<uint4*>(place) = to_halves<Half>(values);
         }
     });
 }
@@ -81,7 +90,7 @@ __device__ void halve(const Convolution<Half>& conv) {
     Tile tile;
     const Shape origin = tile_origin<4, 4>();
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 2), Same());
-    store(tile, conv, origin);
+    store<false>(tile, conv, origin);
 }
 
 template <class Half>
@@ -109,7 +118,7 @@ __device__ void residual(const Convolution<Half>& conv) {
         return to_halves<Half>(values);
     };
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);
-    store(tile, conv, origin);
+    store<true>(tile, conv, origin);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 constexpr int Cin = 64, TileZ = 4, TileX = 8;
 constexpr int Warps = 4;  // of a block on tensor cores
 // Blocks that a multiprocessor holds of tiles with 32 channels, which have half the sums of those with 64.
-constexpr int SmallTiles = 2 * LargeTiles;
+constexpr int SmallTiles = 1 + LargeTiles;
 
 // `DoublingArguments` in src/ops/conv_transpose3d.rs.
 template <class Value>
@@ -76,13 +76,17 @@ __device__ void double_grid(const Doubling<Half>& doubling) {
     Tile tile;
     const ParityTile<TileY> parity_tile(doubling.first);
     tile.run(shared, conv.input, conv.weights + parity_tile.number * 8 * Cin * Cout, conv.in, parity_tile.input(), Same());
-    tile.each([&](Shape in_tile, int channel, float (&values)[8]) {
+    const auto place = [&](Shape at, int channel) { return voxel(conv.out, at) * Cout + channel; };
+    const auto skip = [&](Shape in_tile, int channel) {
+        const Shape at = parity_tile.output(in_tile);
+        return doubling.has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
+    };
+    tile.each(skip, [&](Shape in_tile, int channel, float (&values)[8], uint4 skipped) {
         const Shape at = parity_tile.output(in_tile);
         if (doubling.has(at)) {
-            const long long place = voxel(conv.out, at) * Cout + channel;
             relu_affine(values, conv.epilogue, Cout, channel);
-            add<Half>(values, *reinterpret_cast<const uint4*>(conv.skip + place));
-            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place) = to_halves<Half>(values);
+            add<Half>(values, skipped);
+            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place(at, channel)) = to_halves<Half>(values);
         }
     });
 }

@@ -24,6 +24,11 @@ struct Same {
     }
 };
 
+template <class Prologue>
+constexpr bool is_same = false;
+template <>
+constexpr bool is_same<Same> = true;
+
 // What a convolution is launched with (`Arguments` in src/device/cuda/convolution.rs). Pointers that a kernel has no use
 // for are null.
 template <class Value>

@@ -45,6 +45,19 @@ __device__ __forceinline__ void multiply<__nv_bfloat16>(float (&sum)[4], const u
 }
 #endif
 
+#if __CUDA_ARCH__ >= 800
+// 16 bytes on their way to shared memory while the block computes.
+__device__ __forceinline__ void copy_async(uint4* to, const uint4* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+
+// Ends a group of copies.
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for all groups of the thread's copies.
+__device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+#endif
+
 // Brings Units times 16 bytes to shared memory while the block computes: asynchronous copies, at 7.5 through
 // registers. After `end` and a barrier they are there for all.
 template <int Units, int Threads>
@@ -56,14 +69,13 @@ struct Fetch {
         for (int i = 0; i < Each; i++) {
             const int at = i * Threads + threadIdx.x;
             if (Units % Threads == 0 || at < Units) {
-                asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to + at)), "l"(from + at)
-                             : "memory");
+                copy_async(to + at, from + at);
             }
         }
-        asm volatile("cp.async.commit_group;" ::: "memory");
+        commit_copies();
     }
 
-    __device__ __forceinline__ void end(uint4*) { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+    __device__ __forceinline__ void end(uint4*) { await_copies(); }
 #else
     uint4 held[Each];
 

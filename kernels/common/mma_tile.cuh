@@ -31,6 +31,8 @@ struct MmaTile {
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
     static constexpr int RowUnits = InX * Units;         // in a row of voxels
     static constexpr int StageUnits = Chunk * Cout / 8;  // in a stage
+    static constexpr int Rows = InZ * InY;               // of voxels
+    static constexpr int RowsAtOnce = Threads / RowUnits;
 
     struct Shared {
         uint4 voxels[InZ * InY * InX * Units];
@@ -60,22 +62,52 @@ struct MmaTile {
         return slot * Units + (unit ^ (slot / (8 / Units) % Units));
     }
 
-    // Channels `channel`.. of the input voxels from `origin` on, zero outside, each passed through `prologue`. Threads follow the
-    // slots, whose banks differ; which voxels of a row they take together makes no difference to global memory.
+    // Calls `visit(to, from)` for each 16 bytes of channels `channel`.. of the input voxels from `origin` on that the thread
+    // brings; `from` is null outside the volume. A thread has one place in rows of voxels, and takes every RowsAtOnce-th row.
+    // Neighbouring threads follow the slots, whose banks differ; which voxels of a row they take together makes no difference to
+    // global memory.
+    template <class Visit>
+    static __device__ __forceinline__ void each_unit(Shared& shared, const Half* input, Shape extent, Shape origin,
+                                                     int channel, Visit visit) {
+        const int in_row = threadIdx.x % RowUnits, unit = in_row % Units, slot = in_row / Units;
+        const int first = threadIdx.x / RowUnits;
+        uint4* const column = shared.voxels + place(slot, unit);
+        const Half* const channels = input + channel + 8 * unit;
+#pragma unroll 4
+        for (int row = first < RowsAtOnce ? first : Rows; row < Rows; row += RowsAtOnce) {
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + voxel_in(slot)};
+            const Half* const from = inside(extent, at) ? channels + voxel(extent, at) * Cin : nullptr;
+            visit(column + row * RowUnits, reinterpret_cast<const uint4*>(from), channel + 8 * unit);
+        }
+    }
+
+    // Fills the tile: zero outside the volume, each 16 bytes inside passed through `prologue`.
     template <class Prologue>
     static __device__ void load(Shared& shared, const Half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
-#pragma unroll 4
-        for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
-            const int unit = i % Units, slot = i / Units % InX, row = i / (Units * InX);
-            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + voxel_in(slot)};
-            uint4 value = make_uint4(0, 0, 0, 0);
-            if (inside(extent, at)) {
-                const int first = channel + 8 * unit;
-                value = prologue(*reinterpret_cast<const uint4*>(input + voxel(extent, at) * Cin + first), first);
+#if __CUDA_ARCH__ >= 800
+        // All on their way at once, past the registers.
+        each_unit(shared, input, extent, origin, channel, [](uint4* to, const uint4* from, int) {
+            if (from) {
+                copy_async(to, from);
+            } else {
+                *to = make_uint4(0, 0, 0, 0);
             }
-            shared.voxels[row * RowUnits + place(slot, unit)] = value;
+        });
+        commit_copies();
+        await_copies();
+        if constexpr (!is_same<Prologue>) {
+            each_unit(shared, input, extent, origin, channel, [&](uint4* to, const uint4* from, int first) {
+                if (from) {
+                    *to = prologue(*to, first);
+                }
+            });
         }
+#else
+        each_unit(shared, input, extent, origin, channel, [&](uint4* to, const uint4* from, int first) {
+            *to = from ? prologue(__ldg(from), first) : make_uint4(0, 0, 0, 0);
+        });
+#endif
     }
 
     // How far the rows of matrix m lie behind those of the warp's first one: a constant, as whole planes of the tile or a part
@@ -182,26 +214,30 @@ struct MmaTile {
         }
     }
 
-    // Calls `visit(voxel of the tile, first channel, 8 sums)` for all that the lane holds.
-    template <class Visit>
-    __device__ __forceinline__ void each(Visit visit) const {
-        const int lane = threadIdx.x % 32;
+    // Calls `visit(voxel of the tile, first channel, 8 sums, other)` for all that the lane holds. All that `other(voxel,
+    // channel)` gives is asked for at first, so that it is on its way at once.
+    template <class Other, class Visit>
+    __device__ __forceinline__ void each(Other other, Visit visit) const {
+        constexpr int Quads = Columns / 4;
+        const auto at = [](int i) {
+            const Shape first = row(i / (2 * Quads));
+            return Shape{first.z, first.y + i / Quads % 2, static_cast<int>(threadIdx.x % 32 / 4)};
+        };
+        const auto channel = [](int i) { return 32 * (i % Quads) + static_cast<int>(threadIdx.x % 4) * 8; };
+        decltype(other(Shape(), 0)) others[Matrices * 2 * Quads];
 #pragma unroll
-        for (int m = 0; m < Matrices; m++) {
-            const Shape first = row(m);
+        for (int i = 0; i < Matrices * 2 * Quads; i++) {
+            others[i] = other(at(i), channel(i));
+        }
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const Shape at = {first.z, first.y + half, lane / 4};
+        for (int i = 0; i < Matrices * 2 * Quads; i++) {
+            const int m = i / (2 * Quads), half = i / Quads % 2, quad = i % Quads;
+            float values[8];
 #pragma unroll
-                for (int quad = 0; quad < Columns / 4; quad++) {
-                    float values[8];
-#pragma unroll
-                    for (int i = 0; i < 8; i++) {
-                        values[i] = sum[m][4 * quad + i / 2][2 * half + i % 2];
-                    }
-                    visit(at, 32 * quad + lane % 4 * 8, values);
-                }
+            for (int v = 0; v < 8; v++) {
+                values[v] = sum[m][4 * quad + v / 2][2 * half + v % 2];
             }
+            visit(at(i), channel(i), values, others[i]);
         }
     }
 };
