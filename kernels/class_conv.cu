@@ -5,10 +5,14 @@
 // for. In f32, weights packed `[z][y][x][c][i]`, a block of threads
 // computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
 // distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
-// memory too, to be written in whole sectors. On tensor cores the classes are the first columns of a matrix of 8.
+// memory too, to be written in whole sectors.
+//
+// On tensor cores a block of threads goes along z: it has one plane of voxels in shared memory while the next one is brought, and
+// multiplies each voxel once by the weights of all three planes of the window, so that three planes of sums are on their way. A row
+// of a matrix operand is a voxel, and a column is a class together with a plane of the window. Weights stay in registers.
 #include "common/fma_tile.cuh"
 #include "common/grid.cuh"
-#include "common/mma_tile.cuh"
+#include "common/mma.cuh"
 #include "common/places.cuh"
 
 namespace {
@@ -101,37 +105,210 @@ __device__ Shape input_origin(const ClassConvolution<Value>& conv, Shape tile) {
     return {conv.first.z + tile.z - 1, conv.first.y + tile.y - 1, conv.first.x + tile.x - 1};
 }
 
-// On tensor cores.
+// Planes of the input that shared memory has at a time. At 7.5, which has no asynchronous copies and half the shared memory, other
+// blocks compute while one loads.
+#if __CUDA_ARCH__ >= 800
+constexpr int Planes = 2;
+#else
+constexpr int Planes = 1;
+#endif
+
+// On tensor cores: a block's 16x16 voxels of each of Depth planes, a warp's 4 rows of them.
 template <class Half>
-__device__ void class_conv(const ClassConvolution<Half>& conv) {
-    using Tile = MmaTile<Half, 3, 1, Cin, 8, 32, 4, 8>;
-    __shared__ typename Tile::Shared shared;
-    Tile tile;
-    const Shape origin = {static_cast<int>(blockIdx.z) * 4, static_cast<int>(blockIdx.y) * 8,
-                          static_cast<int>(blockIdx.x) * 8};
-    tile.run(shared, conv.conv.input, conv.conv.weights, conv.conv.in, input_origin(conv, origin), Same());
-    // Lane 4r holds the first two classes of voxel r of a row, lane 4r + 1 the third: 24 lanes take one logit each, and 8 of
-    // them the class.
-    const int lane = threadIdx.x % 32, in_row = lane / Classes, which = lane % Classes;
-    const int source = 4 * (in_row % 8) + which / 2;
-    const float bias = __ldg(conv.conv.epilogue + which);
+struct March {
+    static constexpr int Depth = 24, Side = 16, Rows = 4, InSide = Side + 2, Steps = Cin / 16;
+    static constexpr int Units = Cin / 8;  // of 16 bytes, in a voxel
+    static constexpr int Copies = (InSide * InSide * Units + Threads - 1) / Threads;
+    static constexpr int Apart = Threads / Units;  // voxels between a thread's copies
+    // Voxels of a unit's plane, and two more, so that those that 8 threads copy at once are in different banks.
+    static constexpr int Pitch = InSide * InSide + 2;
+
+    struct Shared {
+        uint4 planes[Planes][Units * Pitch];  // [unit][y][x], so that ldmatrix reads 8 neighbours
+    };
+
+    Shared& shared;
+    const uint4* next;              // first voxel of the tile in the plane that is fetched next
+    const long long plane_units;    // of the volume
+    int offset[Copies];             // of what the thread copies, behind the first voxel; negative where there is nothing
+    unsigned weights[9][Steps][4];  // [y, x], as the lanes of mma want them
+    // Of voxels r and r + 8 of a row, r being lane / 4: class lane % 4 of the plane that comes next and of this one, then of the
+    // last one, and a column of zeros.
+    float sum[Rows][2][4];
+
+    // The first input voxel is `origin`. Those outside the volume are zero in every plane.
+    __device__ __forceinline__ March(Shared& shared, const Convolution<Half>& conv, Shape origin)
+        : shared(shared),
+          next(reinterpret_cast<const uint4*>(conv.input) + voxel(conv.in, origin) * Units),
+          plane_units(static_cast<long long>(conv.in.y) * conv.in.x * Units) {
 #pragma unroll
-    for (int m = 0; m < Tile::Matrices; m++) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const float even = __shfl_sync(~0u, tile.sum[m][0][2 * half], source);
-            const float odd = __shfl_sync(~0u, tile.sum[m][0][2 * half + 1], source);
-            const float logit = (which == 1 ? odd : even) + bias;
-            const float second = __shfl_down_sync(~0u, logit, 1), third = __shfl_down_sync(~0u, logit, 2);
-            const Shape first = Tile::row(m);
-            const Shape at = {origin.z + first.z, origin.y + first.y + half, origin.x + in_row};
-            if (in_row < 8 && inside(conv.extent, at)) {
-                put(conv.places, at, which, logit);
-                if (which == 0) {
-                    put_class(conv.places, at, most_probable(logit, second, third));
+        for (int i = 0; i < Copies; i++) {
+            const int number = threadIdx.x / Units + i * Apart, y = number / InSide, x = number % InSide;
+            const bool is_inside = number < InSide * InSide && inside(conv.in, {0, origin.y + y, origin.x + x});
+            offset[i] = is_inside ? (y * conv.in.x + x) * Units + static_cast<int>(threadIdx.x % Units) : -1;
+            if (number < InSide * InSide && !is_inside) {
+                for (uint4(&plane)[Units * Pitch] : shared.planes) {
+                    plane[place(i)] = make_uint4(0, 0, 0, 0);
                 }
             }
         }
+        const uint4* packed = reinterpret_cast<const uint4*>(conv.weights) + threadIdx.x % 32;
+#pragma unroll
+        for (int i = 0; i < 9 * Steps; i++) {
+            const uint4 w = __ldg(packed + i * 32);
+            unsigned(&to)[4] = weights[i / Steps][i % Steps];
+            to[0] = w.x, to[1] = w.y, to[2] = w.z, to[3] = w.w;
+        }
+#pragma unroll
+        for (int i = 0; i < Rows * 8; i++) {
+            sum[i / 8][i / 4 % 2][i % 4] = 0.0f;
+        }
+    }
+
+    // Where the thread's copy i lies in a plane.
+    static __device__ __forceinline__ int place(int i) {
+        return threadIdx.x % Units * Pitch + threadIdx.x / Units + i * Apart;
+    }
+
+    __device__ __forceinline__ uint4* plane(int z) const { return shared.planes[z & (Planes - 1)]; }
+
+    // Begins to bring the next plane where it is wanted; below 8.0 brings it.
+    __device__ __forceinline__ void fetch(int z, bool is_wanted) {
+        uint4* const to = plane(z) + place(0);
+        if (is_wanted) {
+#pragma unroll
+            for (int i = 0; i < Copies; i++) {
+                if (offset[i] >= 0) {
+#if __CUDA_ARCH__ >= 800
+                    copy_async(to + i * Apart, next + offset[i]);
+#else
+                    to[i * Apart] = __ldg(next + offset[i]);
+#endif
+                }
+            }
+        }
+#if __CUDA_ARCH__ >= 800
+        commit_copies();
+#endif
+        next += plane_units;
+    }
+
+    // Adds the products of a plane. Each input voxel serves all rows of the window that the warp's rows of voxels have.
+    __device__ __forceinline__ void multiply_all(int z) {
+        const int lane = threadIdx.x % 32, row = threadIdx.x / 32 * Rows;
+        const uint4* named = plane(z) + lane / 16 * Pitch + row * InSide + lane % 16;
+#pragma unroll
+        for (int x = 0; x < 3; x++) {
+#pragma unroll
+            for (int step = 0; step < Steps; step++) {
+#pragma unroll
+                for (int in_y = 0; in_y < Rows + 2; in_y++) {
+                    unsigned voxels[4];
+                    load_matrix(voxels, named + 2 * step * Pitch + in_y * InSide + x);
+#pragma unroll
+                    for (int y = 0; y < 3; y++) {
+                        if (0 <= in_y - y && in_y - y < Rows) {
+                            const unsigned(&w)[4] = weights[3 * y + x][step];
+                            multiply<Half>(sum[in_y - y][0], voxels, w[0], w[1]);
+                            multiply<Half>(sum[in_y - y][1], voxels, w[2], w[3]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // The sums of each plane become those of the one before it.
+    __device__ __forceinline__ void turn() {
+#pragma unroll
+        for (float(&row)[2][4] : sum) {
+#pragma unroll
+            for (int half = 0; half < 4; half += 2) {
+                row[1][half] = row[0][half + 1];
+                row[0][half + 1] = row[0][half];
+                row[0][half] = 0.0f;
+            }
+        }
+    }
+};
+
+// Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find the most
+// probable classes of voxels 0 to 7, those with class 1 of voxels 8 to 15.
+template <int Rows>
+__device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias, const Place (&places)[2], Shape extent,
+                                      Shape first) {
+    const int which = threadIdx.x % 4, rows = min(Rows, extent.y - first.y);
+    const bool is_near = which == 0;
+    first.x += threadIdx.x % 32 / 4;
+    float near[Rows], far[Rows];
+    uint8_t found[Rows];
+#pragma unroll
+    for (int row = 0; row < Rows; row++) {
+        near[row] = sum[row][1][0] + bias;
+        far[row] = sum[row][1][2] + bias;
+        const float exchanged = __shfl_xor_sync(~0u, is_near ? far[row] : near[row], 1);
+        const float near_third = __shfl_down_sync(~0u, near[row], 2), far_third = __shfl_down_sync(~0u, far[row], 1);
+        found[row] = most_probable(is_near ? near[row] : exchanged, is_near ? exchanged : far[row],
+                                   is_near ? near_third : far_third);
+    }
+    for (const Place& place : places) {
+        const long long number = place.number(first), width = place.extent.x;
+        if (place.logits && which < Classes) {
+#pragma unroll
+            for (int row = 0; row < Rows; row++) {
+                if (row < rows && first.x < extent.x) {
+                    place.put(number + row * width, which, near[row]);
+                }
+                if (row < rows && first.x + 8 < extent.x) {
+                    place.put(number + row * width + 8, which, far[row]);
+                }
+            }
+        }
+        if (place.classes && which < 2 && first.x + 8 * which < extent.x) {
+#pragma unroll
+            for (int row = 0; row < Rows; row++) {
+                if (row < rows) {
+                    place.put_class(number + row * width + 8 * which, found[row]);
+                }
+            }
+        }
+    }
+}
+
+template <class Half>
+__device__ void class_conv(const ClassConvolution<Half>& conv) {
+    using Tile = March<Half>;
+    __shared__ typename Tile::Shared shared;
+    const Shape tile = {static_cast<int>(blockIdx.z) * Tile::Depth, static_cast<int>(blockIdx.y) * Tile::Side,
+                        static_cast<int>(blockIdx.x) * Tile::Side};
+    const Shape origin = input_origin(conv, tile);
+    Tile march(shared, conv.conv, origin);
+    const float bias = __ldg(conv.conv.epilogue + min(static_cast<int>(threadIdx.x % 4), Classes - 1));
+    const int before = origin.z, behind = before + min(Tile::Depth, conv.extent.z - tile.z) + 1;
+    const int row = static_cast<int>(threadIdx.x / 32) * Tile::Rows;
+    const auto is_there = [&](int z) { return 0 <= z && z < min(conv.conv.in.z, behind + 1); };
+    if (Planes == 2) {
+        march.fetch(before, is_there(before));
+    }
+#pragma unroll 1
+    for (int z = before; z <= behind; z++) {
+        // What was fetched is there for all, and nobody uses the plane before any more.
+#if __CUDA_ARCH__ >= 800
+        await_copies();
+#endif
+        __syncthreads();
+        march.fetch(z + Planes - 1, is_there(z + Planes - 1));
+        if (Planes == 1) {
+            __syncthreads();
+        }
+        if (is_there(z)) {
+            march.multiply_all(z);
+        }
+        const Shape at = {z - 1 - conv.first.z, tile.y + row, tile.x};
+        if (at.z >= tile.z) {
+            store(march.sum, bias, conv.places, conv.extent, at);
+        }
+        march.turn();
     }
 }
 
@@ -162,12 +339,12 @@ extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(ClassConvol
     store(shared, conv, tile);
 }
 
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_f16(ClassConvolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_f16(ClassConvolution<__half> conv) {
     class_conv(conv);
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(256, LargeTiles) class_conv_bf16(ClassConvolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_bf16(ClassConvolution<__nv_bfloat16> conv) {
     class_conv(conv);
 }
 #endif

@@ -113,7 +113,7 @@ __device__ void put_classes(const Enlargement& to, Shape at, uint32_t found) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             if (inside(to.extent, {at.z, at.y, at.x + i})) {
-                place.put_class({at.z, at.y, at.x + i}, found >> 8 * i & 0xFF);
+                place.put_class(place.number({at.z, at.y, at.x + i}), found >> 8 * i & 0xFF);
             }
         }
     }

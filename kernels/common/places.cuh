@@ -19,12 +19,15 @@ struct Place {
         return voxel(extent, {first.z + at.z, first.y + at.y, first.x + at.x});
     }
 
-    // Writes the class of a voxel, where classes are wanted.
-    __device__ __forceinline__ void put_class(Shape at, uint8_t found) const {
-        if (classes) {
-            uint8_t* there = classes + number(at);
-            *there = keeps_lowest && *there < found ? *there : found;
-        }
+    // Writes one of the three logits of a voxel; logits are wanted.
+    __device__ __forceinline__ void put(long long number, int which, float logit) const {
+        logits[number * Classes + which] = logit;
+    }
+
+    // Writes the class of a voxel; classes are wanted.
+    __device__ __forceinline__ void put_class(long long number, uint8_t found) const {
+        uint8_t* there = classes + number;
+        *there = keeps_lowest && *there < found ? *there : found;
     }
 };
 
@@ -32,7 +35,7 @@ struct Place {
 __device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, float logit) {
     for (const Place& place : places) {
         if (place.logits) {
-            place.logits[place.number(at) * Classes + which] = logit;
+            place.put(place.number(at), which, logit);
         }
     }
 }
@@ -40,6 +43,8 @@ __device__ __forceinline__ void put(const Place (&places)[2], Shape at, int whic
 // Writes the class of a voxel of the part.
 __device__ __forceinline__ void put_class(const Place (&places)[2], Shape at, uint8_t found) {
     for (const Place& place : places) {
-        place.put_class(at, found);
+        if (place.classes) {
+            place.put_class(place.number(at), found);
+        }
     }
 }

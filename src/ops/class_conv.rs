@@ -24,6 +24,8 @@ pub const CIN: usize = 32;
 /// Classes that come out: background, membrane, foreground.
 pub const CLASSES: usize = OUTPUTS;
 const SIZE: usize = 3;
+/// Columns that a lane has of two matrices.
+const LANE_COLUMNS: usize = 4;
 
 /// The convolution, packed to be run.
 #[derive(Clone)]
@@ -78,13 +80,19 @@ pub(crate) const PLAN_F32: Plan =
 /// # Errors
 /// Those of [`Convolution::new`].
 pub fn on_gpu(gpu: &Arc<Gpu>, precision: Precision, weight: &[f32], bias: &[f32]) -> Result<OnGpu> {
-    let window = Window { extent: [SIZE; 3], cin: CIN, cout: CLASSES, chunk: 32 };
-    let on_tensor_cores = |kernel| Plan { kernel, tile: [4, 8, 8], threads: 256, ..PLAN_F32 };
-    let fragments = || window.pack(precision, |k, i, class| weight[index(class, i, k)]);
+    let on_tensor_cores = |kernel| Plan { kernel, tile: [24, 16, 16], ..PLAN_F32 };
+    // A matrix has the planes of the window beside one another: the columns of a lane are those of one class.
+    let window = Window { extent: [1, SIZE, SIZE], cin: CIN, cout: CLASSES * LANE_COLUMNS, chunk: CIN };
+    let fragments = || {
+        window.pack(precision, |[_, y, x], i, column| match (column / LANE_COLUMNS, column % LANE_COLUMNS) {
+            (class, z) if z < SIZE => weight[index(class, i, [z, y, x])],
+            _ => 0.0,
+        })
+    };
     let (plan, packed) = match precision {
         Precision::F32 => {
             // The lanes run over the voxels, and a thread reads the channels of one class at a time.
-            let turned = Window { cin: CLASSES, cout: CIN, ..window };
+            let turned = Window { extent: [SIZE; 3], cin: CLASSES, cout: CIN, chunk: CLASSES };
             let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
             (PLAN_F32, packed)
         }

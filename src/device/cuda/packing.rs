@@ -83,11 +83,9 @@ fn place(lane: usize, value: usize) -> (usize, usize) {
     (2 * (lane % 4) + value % 2 + 8 * (value / 2), lane / 4)
 }
 
-/// The output channel of a matrix's column. Of four matrices a lane ends up with columns 2t and 2t + 1 of each: these are given
-/// 8 neighbouring channels, which it then writes at once.
+/// The output channel of a matrix's column. Of up to four matrices a lane ends up with columns 2t and 2t + 1 of each: these are
+/// given neighbouring channels, 8 of four matrices, which it then writes at once.
 fn channel(matrices: usize, matrix: usize, column: usize) -> usize {
-    match matrices {
-        1 => column,
-        _ => 32 * (matrix / 4) + 8 * (column / 2) + 2 * (matrix % 4) + column % 2,
-    }
+    let group = matrices.min(4);
+    COLUMNS * group * (matrix / group) + 2 * group * (column / 2) + 2 * (matrix % group) + column % 2
 }
