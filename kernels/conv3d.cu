@@ -16,8 +16,8 @@ constexpr int Warps = 4;  // of a block on tensor cores
 template <int Stride, int Cin, int Chunk>
 using Fma = FmaTile<3, Stride, Cin, Cout, Chunk, 4, 4>;
 
-template <class Half, int Stride, int Cin, int Chunk, int TileY>
-using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY, Warps>;
+template <class Half, int Stride, int Cin, int Chunk, int TileY, int Ahead>
+using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY, Warps, Ahead>;
 
 // The first voxel of the block's tile.
 template <int TileZ, int TileY>
@@ -52,24 +52,23 @@ __device__ void store(const Tile& tile, const Convolution<float>& conv, Shape or
 // As above for the sums of tensor cores.
 template <bool HasSkip, class Tile, class Half>
 __device__ void store(const Tile& tile, const Convolution<Half>& conv, Shape origin) {
-    const auto output = [&](Shape in_tile) {
-        return Shape{origin.z + in_tile.z, origin.y + in_tile.y, origin.x + in_tile.x};
+    const Strides<Cout> strides(conv.out);
+    const long long start = strides.to(origin);
+    const auto place = [&](Shape at, int channel) { return start + strides.to(at) + channel; };
+    const auto has = [&](Shape at) {
+        return inside(conv.out, {origin.z + at.z, origin.y + at.y, origin.x + at.x});
     };
-    const auto skip = [&](Shape in_tile, int channel) {
-        const Shape at = output(in_tile);
-        const bool is_there = HasSkip && inside(conv.out, at);
-        return is_there ? *reinterpret_cast<const uint4*>(conv.skip + voxel(conv.out, at) * Cout + channel)
-                        : make_uint4(0, 0, 0, 0);
+    const auto bias = [&](int channel) { return Bias8(conv.epilogue + channel); };
+    const auto skip = [&](Shape at, int channel) {
+        return HasSkip && has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
     };
-    tile.each(skip, [&](Shape in_tile, int channel, float (&values)[8], uint4 skipped) {
-        const Shape at = output(in_tile);
-        if (inside(conv.out, at)) {
-            add(values, conv.epilogue + channel);
+    tile.each(bias, skip, [&](Shape at, int channel, float (&values)[8], const Bias8& biases, uint4 skipped) {
+        if (has(at)) {
+            biases.add(values);
             if (HasSkip) {
                 add<Half>(values, skipped);
             }
-            Half* const place = static_cast<Half*>(conv.output) + voxel(conv.out, at) * Cout + channel;
-            *reinterpret_cast<uint4*>(place) = to_halves<Half>(values);
+            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place(at, channel)) = to_halves<Half>(values);
         }
     });
 }
@@ -85,7 +84,7 @@ __device__ void halve(const Convolution<float>& conv) {
 
 template <int Cin, class Half>
 __device__ void halve(const Convolution<Half>& conv) {
-    using Tile = Mma<Half, 2, Cin, 16, 4>;
+    using Tile = Mma<Half, 2, Cin, 16, 4, 2>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const Shape origin = tile_origin<4, 4>();
@@ -95,7 +94,7 @@ __device__ void halve(const Convolution<Half>& conv) {
 
 template <class Half>
 __device__ void residual(const Convolution<Half>& conv) {
-    using Tile = Mma<Half, 1, 64, 32, 8>;
+    using Tile = Mma<Half, 1, 64, 16, 8, 1>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const Shape origin = tile_origin<4, 8>();
@@ -137,11 +136,11 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv3d_residual_f32(Convolu
     store(tile, conv, origin, sum);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv3d_halve_32_f16(Convolution<__half> conv) {
     halve<32>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv3d_halve_64_f16(Convolution<__half> conv) {
     halve<64>(conv);
 }
 
@@ -150,11 +149,11 @@ extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_resi
 }
 
 #if __CUDA_ARCH__ >= 800
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_32_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv3d_halve_32_bf16(Convolution<__nv_bfloat16> conv) {
     halve<32>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv3d_halve_64_bf16(Convolution<__nv_bfloat16> conv) {
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv3d_halve_64_bf16(Convolution<__nv_bfloat16> conv) {
     halve<64>(conv);
 }
 

@@ -13,8 +13,6 @@ namespace {
 
 constexpr int Cin = 64, TileZ = 4, TileX = 8;
 constexpr int Warps = 4;  // of a block on tensor cores
-// Blocks that a multiprocessor holds of tiles with 32 channels, which have half the sums of those with 64.
-constexpr int SmallTiles = 1 + LargeTiles;
 
 // `DoublingArguments` in src/ops/conv_transpose3d.rs.
 template <class Value>
@@ -71,20 +69,27 @@ __device__ void double_grid(const Doubling<float>& doubling) {
 template <int Cout, int TileY, class Half>
 __device__ void double_grid(const Doubling<Half>& doubling) {
     const Convolution<Half>& conv = doubling.conv;
-    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps>;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps, Cout == 32 ? 2 : 1>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const ParityTile<TileY> parity_tile(doubling.first);
-    tile.run(shared, conv.input, conv.weights + parity_tile.number * 8 * Cin * Cout, conv.in, parity_tile.input(), Same());
-    const auto place = [&](Shape at, int channel) { return voxel(conv.out, at) * Cout + channel; };
-    const auto skip = [&](Shape in_tile, int channel) {
-        const Shape at = parity_tile.output(in_tile);
-        return doubling.has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
+    tile.run(shared, conv.input, conv.weights + parity_tile.number * Tile::Packed, conv.in, parity_tile.input(), Same());
+    // The first output voxel of the tile, in the volume and in the part.
+    const Shape first = parity_tile.output({0, 0, 0});
+    const Shape in_part = {first.z - doubling.first.z, first.y - doubling.first.y, first.x - doubling.first.x};
+    const Strides<Cout> strides(conv.out);
+    const long long start = strides.to(first);
+    const auto place = [&](Shape at, int channel) { return start + strides.to({2 * at.z, 2 * at.y, 2 * at.x}) + channel; };
+    const auto has = [&](Shape at) {
+        return inside(doubling.extent, {in_part.z + 2 * at.z, in_part.y + 2 * at.y, in_part.x + 2 * at.x});
     };
-    tile.each(skip, [&](Shape in_tile, int channel, float (&values)[8], uint4 skipped) {
-        const Shape at = parity_tile.output(in_tile);
-        if (doubling.has(at)) {
-            relu_affine(values, conv.epilogue, Cout, channel);
+    const auto skip = [&](Shape at, int channel) {
+        return has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
+    };
+    const auto norm = [&](int channel) { return Affine8(conv.epilogue, Cout, channel); };
+    tile.each(norm, skip, [&](Shape at, int channel, float (&values)[8], const Affine8& affine, uint4 skipped) {
+        if (has(at)) {
+            affine.relu(values);
             add<Half>(values, skipped);
             *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place(at, channel)) = to_halves<Half>(values);
         }

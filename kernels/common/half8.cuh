@@ -56,15 +56,46 @@ __device__ __forceinline__ uint4 to_halves(const float (&values)[8]) {
                       Word<Half>::of(values[4], values[5]), Word<Half>::of(values[6], values[7]));
 }
 
-// Channels `channel`.. of scale [channels], shift [channels].
-__device__ __forceinline__ void relu_affine(float (&values)[8], const float* affine, int channels, int channel) {
-#pragma unroll
-    for (int i = 0; i < 8; i += 4) {
-        const float4 four = make_float4(values[i], values[i + 1], values[i + 2], values[i + 3]);
-        const float4 result = relu_affine(four, affine, channels, channel + i);
-        values[i] = result.x, values[i + 1] = result.y, values[i + 2] = result.z, values[i + 3] = result.w;
+// The scale and shift of eight channels, from `channel` on of scale [channels], shift [channels].
+struct Affine8 {
+    float4 scale[2], shift[2];
+
+    __device__ __forceinline__ Affine8(const float* affine, int channels, int channel) {
+        const float4* const scales = reinterpret_cast<const float4*>(affine + channel);
+        const float4* const shifts = reinterpret_cast<const float4*>(affine + channels + channel);
+        scale[0] = __ldg(scales), scale[1] = __ldg(scales + 1);
+        shift[0] = __ldg(shifts), shift[1] = __ldg(shifts + 1);
     }
-}
+
+    __device__ __forceinline__ void relu(float (&values)[8]) const {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float* const four = values + 4 * i;
+            four[0] = relu_affine(four[0], scale[i].x, shift[i].x);
+            four[1] = relu_affine(four[1], scale[i].y, shift[i].y);
+            four[2] = relu_affine(four[2], scale[i].z, shift[i].z);
+            four[3] = relu_affine(four[3], scale[i].w, shift[i].w);
+        }
+    }
+};
+
+// The bias of eight channels.
+struct Bias8 {
+    float4 bias[2];
+
+    __device__ __forceinline__ explicit Bias8(const float* first) {
+        const float4* const biases = reinterpret_cast<const float4*>(first);
+        bias[0] = __ldg(biases), bias[1] = __ldg(biases + 1);
+    }
+
+    __device__ __forceinline__ void add(float (&values)[8]) const {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float* const four = values + 4 * i;
+            four[0] += bias[i].x, four[1] += bias[i].y, four[2] += bias[i].z, four[3] += bias[i].w;
+        }
+    }
+};
 
 template <class Half>
 __device__ __forceinline__ void add(float (&values)[8], uint4 packed) {
@@ -73,14 +104,5 @@ __device__ __forceinline__ void add(float (&values)[8], uint4 packed) {
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         values[i] += others[i];
-    }
-}
-
-// The bias of each.
-__device__ __forceinline__ void add(float (&values)[8], const float* bias) {
-#pragma unroll
-    for (int i = 0; i < 8; i += 4) {
-        const float4 four = __ldg(reinterpret_cast<const float4*>(bias + i));
-        values[i] += four.x, values[i + 1] += four.y, values[i + 2] += four.z, values[i + 3] += four.w;
     }
 }

@@ -46,9 +46,11 @@ __device__ __forceinline__ void multiply<__nv_bfloat16>(float (&sum)[4], const u
 #endif
 
 #if __CUDA_ARCH__ >= 800
-// 16 bytes on their way to shared memory while the block computes.
-__device__ __forceinline__ void copy_async(uint4* to, const uint4* from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+// 16 bytes on their way to shared memory while the block computes; zeros where there is nothing to be read.
+__device__ __forceinline__ void copy_async(uint4* to, const uint4* from, bool is_there = true) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(is_there ? 16 : 0)
+                 : "memory");
 }
 
 // Ends a group of copies.
@@ -57,46 +59,3 @@ __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_
 // Waits for all groups of the thread's copies.
 __device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
 #endif
-
-// Brings Units times 16 bytes to shared memory while the block computes: asynchronous copies, at 7.5 through
-// registers. After `end` and a barrier they are there for all.
-template <int Units, int Threads>
-struct Fetch {
-    static constexpr int Each = (Units + Threads - 1) / Threads;
-#if __CUDA_ARCH__ >= 800
-    __device__ __forceinline__ void begin(uint4* to, const uint4* from) {
-#pragma unroll
-        for (int i = 0; i < Each; i++) {
-            const int at = i * Threads + threadIdx.x;
-            if (Units % Threads == 0 || at < Units) {
-                copy_async(to + at, from + at);
-            }
-        }
-        commit_copies();
-    }
-
-    __device__ __forceinline__ void end(uint4*) { await_copies(); }
-#else
-    uint4 held[Each];
-
-    __device__ __forceinline__ void begin(uint4*, const uint4* from) {
-#pragma unroll
-        for (int i = 0; i < Each; i++) {
-            const int at = i * Threads + threadIdx.x;
-            if (Units % Threads == 0 || at < Units) {
-                held[i] = __ldg(from + at);
-            }
-        }
-    }
-
-    __device__ __forceinline__ void end(uint4* to) {
-#pragma unroll
-        for (int i = 0; i < Each; i++) {
-            const int at = i * Threads + threadIdx.x;
-            if (Units % Threads == 0 || at < Units) {
-                to[at] = held[i];
-            }
-        }
-    }
-#endif
-};

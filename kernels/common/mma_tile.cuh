@@ -2,23 +2,27 @@
 // channels.
 //
 // A block holds Chunk channels of its input voxels, border included, in shared memory, where they serve all taps: a row of a
-// matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. The weights of one tap and chunk are a stage; while
-// one is used the next one is fetched. Weights are packed as the lanes of mma want them (src/device/cuda/packing.rs), their
-// channels permuted so that a lane ends up with 8 neighbouring ones. Each warp has a part of the voxels and all channels, and
-// reads all weights: the fewer warps share a tile, the less shared memory has to deliver, and the more registers a thread needs.
-// The sums of a voxel are made in one order (chunk, tap, channels), wherever the tile lies.
+// matrix operand is a voxel, and ldmatrix takes rows from wherever they lie. Weights come straight from the caches, one step of
+// 16 channels ahead, so that warps wait for one another only where a chunk ends. They are packed as the lanes of mma want them
+// (src/device/cuda/packing.rs), their channels permuted so that a lane ends up with 8 neighbouring ones. Each warp has a part of
+// the voxels and all channels, and reads all weights: the fewer warps share a tile, the less the caches have to deliver, and the
+// more registers a thread needs. The sums of a voxel are made in one order (chunk, tap, channels), wherever the tile lies.
 #pragma once
 #include "grid.cuh"
 #include "mma.cuh"
 
-// Blocks that a multiprocessor holds of tiles that take more than 32 KiB: at 7.5 a single one, which may have all registers.
+// Blocks that a multiprocessor holds of tiles whose lanes have 128 sums, and of those with 64. At 7.5, which has the least shared
+// memory, they may have all registers.
 #if __CUDA_ARCH__ >= 800
-constexpr int LargeTiles = 2;
+constexpr int LargeTiles = 2, SmallTiles = 3;
 #else
-constexpr int LargeTiles = 1;
+constexpr int LargeTiles = 1, SmallTiles = 2;
 #endif
 
-template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY, int Warps = 8>
+// Steps that weights are read ahead, at most.
+constexpr int MostAhead = 2;
+
+template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY, int Warps, int Ahead>
 struct MmaTile {
     static constexpr int TileX = 8, Threads = 32 * Warps;
     static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
@@ -30,14 +34,18 @@ struct MmaTile {
     static constexpr int Evens = (InX + 1) / 2;          // voxels of a row whose x is even
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
     static constexpr int RowUnits = InX * Units;         // in a row of voxels
-    static constexpr int StageUnits = Chunk * Cout / 8;  // in a stage
-    static constexpr int Rows = InZ * InY;               // of voxels
     static constexpr int RowsAtOnce = Threads / RowUnits;
+
+    // Values of packed weights, with those behind the last step that are read, not used.
+    static constexpr int Packed = (Positions * Cin + MostAhead * 16) * Cout;
 
     struct Shared {
         uint4 voxels[InZ * InY * InX * Units];
-        uint4 weights[2][StageUnits];
     };
+
+    // A lane's weights of 16 input channels: 16 bytes for two columns.
+    using Weights = uint4[Columns / 2];
+    static constexpr int StepUnits = Columns / 2 * 32;
 
     float sum[Matrices][Columns][4];
 
@@ -62,50 +70,55 @@ struct MmaTile {
         return slot * Units + (unit ^ (slot / (8 / Units) % Units));
     }
 
-    // Calls `visit(to, from)` for each 16 bytes of channels `channel`.. of the input voxels from `origin` on that the thread
-    // brings; `from` is null outside the volume. A thread has one place in rows of voxels, and takes every RowsAtOnce-th row.
-    // Neighbouring threads follow the slots, whose banks differ; which voxels of a row they take together makes no difference to
-    // global memory.
-    template <class Visit>
+    // Calls `visit(to, from, is_inside)` for each 16 bytes of the input voxels from `origin` on that the thread brings. A thread
+    // has one place in rows of voxels, and takes every RowsAtOnce-th row of a plane. Neighbouring threads follow the slots, whose
+    // banks differ; which voxels of a row they take together makes no difference to global memory. Together are unrolled.
+    template <int Together, class Visit>
     static __device__ __forceinline__ void each_unit(Shared& shared, const Half* input, Shape extent, Shape origin,
-                                                     int channel, Visit visit) {
+                                                     Visit visit) {
         const int in_row = threadIdx.x % RowUnits, unit = in_row % Units, slot = in_row / Units;
         const int first = threadIdx.x / RowUnits;
-        uint4* const column = shared.voxels + place(slot, unit);
-        const Half* const channels = input + channel + 8 * unit;
-#pragma unroll 4
-        for (int row = first < RowsAtOnce ? first : Rows; row < Rows; row += RowsAtOnce) {
-            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + voxel_in(slot)};
-            const Half* const from = inside(extent, at) ? channels + voxel(extent, at) * Cin : nullptr;
-            visit(column + row * RowUnits, reinterpret_cast<const uint4*>(from), channel + 8 * unit);
+        Shape at = {origin.z, origin.y + first, origin.x + voxel_in(slot)};
+        const Strides<Cin> strides(extent);
+        const Half* plane = input + strides.to(at) + 8 * unit;
+        uint4* to = shared.voxels + first * RowUnits + place(slot, unit);
+        if (first < RowsAtOnce) {
+#pragma unroll 1
+            for (int z = 0; z < InZ; z++) {
+#pragma unroll Together
+                for (int y = 0; y < InY; y += RowsAtOnce) {
+                    if (y + RowsAtOnce <= InY || y + first < InY) {
+                        const Half* const from = plane + static_cast<long long>(y) * strides.row;
+                        visit(to + y * RowUnits, reinterpret_cast<const uint4*>(from), inside(extent, {at.z, at.y + y, at.x}));
+                    }
+                }
+                at.z++;
+                plane += strides.plane;
+                to += InY * RowUnits;
+            }
         }
     }
 
-    // Fills the tile: zero outside the volume, each 16 bytes inside passed through `prologue`.
+    // Fills the tile with channels `channel`..: zero outside the volume, each 16 bytes inside passed through `prologue`.
     template <class Prologue>
     static __device__ void load(Shared& shared, const Half* input, Shape extent, Shape origin, int channel,
                                 Prologue prologue) {
+        const int first = channel + threadIdx.x % RowUnits % Units * 8;
 #if __CUDA_ARCH__ >= 800
         // All on their way at once, past the registers.
-        each_unit(shared, input, extent, origin, channel, [](uint4* to, const uint4* from, int) {
-            if (from) {
-                copy_async(to, from);
-            } else {
-                *to = make_uint4(0, 0, 0, 0);
-            }
-        });
+        each_unit<InY>(shared, input + channel, extent, origin, copy_async);
         commit_copies();
         await_copies();
         if constexpr (!is_same<Prologue>) {
-            each_unit(shared, input, extent, origin, channel, [&](uint4* to, const uint4* from, int first) {
-                if (from) {
+            each_unit<1>(shared, input + channel, extent, origin, [&](uint4* to, const uint4*, bool is_inside) {
+                if (is_inside) {
                     *to = prologue(*to, first);
                 }
             });
         }
 #else
-        each_unit(shared, input, extent, origin, channel, [&](uint4* to, const uint4* from, int first) {
-            *to = from ? prologue(__ldg(from), first) : make_uint4(0, 0, 0, 0);
+        each_unit<InY>(shared, input + channel, extent, origin, [&](uint4* to, const uint4* from, bool is_inside) {
+            *to = is_inside ? prologue(__ldg(from), first) : make_uint4(0, 0, 0, 0);
         });
 #endif
     }
@@ -126,38 +139,45 @@ struct MmaTile {
         return (first.z * InY + first.y + lane / 8 % 2) * Stride * RowUnits + place(lane % 8 + slot(x), lane / 16);
     }
 
-    // Adds the products of one tap, whose voxels lie at `at` and behind.
-    __device__ __forceinline__ void accumulate(const Shared& shared, int at, const uint4* weights) {
-        const int lane = threadIdx.x % 32;
+    // Adds the products of 16 channels at one tap, whose voxels lie at `at` and behind, and puts the weights that begin at `next`
+    // in the place of theirs.
+    __device__ __forceinline__ void accumulate(const Shared& shared, int at, Weights& weights, const uint4* next) {
+        unsigned voxels[Matrices][4];
 #pragma unroll
-        for (int step = 0; step < Chunk / 16; step++) {
-            unsigned voxels[Matrices][4];
+        for (int m = 0; m < Matrices; m++) {
+            load_matrix(voxels[m], &shared.voxels[at + behind(m)]);
+        }
+#pragma unroll
+        for (int pair = 0; pair < Columns / 2; pair++) {
+            const uint4 w = weights[pair];
 #pragma unroll
             for (int m = 0; m < Matrices; m++) {
-                // Two units on: `place` permutes by exclusive or, and rows are whole voxels.
-                load_matrix(voxels[m], &shared.voxels[(at ^ 2 * step) + behind(m)]);
+                multiply<Half>(sum[m][2 * pair], voxels[m], w.x, w.y);
+                multiply<Half>(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
             }
-            multiply_all(voxels, weights + step * Cout * 2, lane);
+            weights[pair] = __ldg(next + pair * 32);
         }
     }
 
-    // 16 input channels; a lane's weights are 16 bytes for two columns, or 8 for a single one.
-    __device__ __forceinline__ void multiply_all(const unsigned (&voxels)[Matrices][4], const uint4* weights, int lane) {
-        if constexpr (Columns == 1) {
-            const uint2 w = reinterpret_cast<const uint2*>(weights)[lane];
+    // The products of the chunk that the tile holds; `packed` are the lane's weights of its first step.
+    __device__ __forceinline__ void accumulate_all(const Shared& shared, const int (&first)[Taps], const uint4* packed) {
+        constexpr int Steps = Chunk / 16, InRow = Taps * Steps;
+        Weights weights[Ahead];
 #pragma unroll
-            for (int m = 0; m < Matrices; m++) {
-                multiply<Half>(sum[m][0], voxels[m], w.x, w.y);
-            }
-        } else {
+        for (int i = 0; i < Ahead * Columns / 2; i++) {
+            weights[i / (Columns / 2)][i % (Columns / 2)] = __ldg(packed + i * 32);
+        }
+        // Which weights a step takes is known when the loop is compiled.
+        constexpr int Unrolled = InRow % Ahead == 0 ? 1 : Taps * Taps;
+#pragma unroll Unrolled
+        for (unsigned zy = 0; zy < Taps * Taps; zy++) {
+            const int rows = (zy / Taps * InY + zy % Taps) * RowUnits;
+            const uint4* const row = packed + zy * InRow * StepUnits;
 #pragma unroll
-            for (int pair = 0; pair < Columns / 2; pair++) {
-                const uint4 w = weights[pair * 32 + lane];
-#pragma unroll
-                for (int m = 0; m < Matrices; m++) {
-                    multiply<Half>(sum[m][2 * pair], voxels[m], w.x, w.y);
-                    multiply<Half>(sum[m][2 * pair + 1], voxels[m], w.z, w.w);
-                }
+            for (int step = 0; step < InRow; step++) {
+                // Two units on for each 16 channels: `place` permutes by exclusive or, and rows are whole voxels.
+                accumulate(shared, (first[step / Steps] + rows) ^ step % Steps * 2, weights[(zy * InRow + step) % Ahead],
+                           row + (step + Ahead) * StepUnits);
             }
         }
     }
@@ -166,44 +186,20 @@ struct MmaTile {
     template <class Prologue>
     __device__ void run(Shared& shared, const Half* input, const Half* packed, Shape extent, Shape origin,
                         Prologue prologue) {
-        const uint4* weights = reinterpret_cast<const uint4*>(packed);
-        constexpr int Stages = Cin / Chunk * Positions;
         clear();
         int first[Taps];
 #pragma unroll
         for (int x = 0; x < Taps; x++) {
             first[x] = named(x);
         }
-        Fetch<StageUnits, Threads> fetch;
-        fetch.begin(shared.weights[0], weights);
-        fetch.end(shared.weights[0]);
-        uint4 *used = shared.weights[0], *next = shared.weights[1];
-        int left = Stages;
+        const uint4* weights = reinterpret_cast<const uint4*>(packed) + threadIdx.x % 32;
 #pragma unroll 1
         for (int channel = 0; channel < Cin; channel += Chunk) {
             __syncthreads();
             load(shared, input, extent, origin, channel, prologue);
-#pragma unroll 1
-            for (int zy = 0; zy < Taps * Taps; zy++) {
-                const int rows = (zy / Taps * InY + zy % Taps) * RowUnits;
-#pragma unroll
-                for (int x = 0; x < Taps; x++) {
-                    // What was fetched and loaded is there for all, and nobody uses the stage before any more.
-                    __syncthreads();
-                    weights += StageUnits;
-                    const bool is_last = --left == 0;
-                    if (!is_last) {
-                        fetch.begin(next, weights);
-                    }
-                    accumulate(shared, first[x] + rows, used);
-                    if (!is_last) {
-                        fetch.end(next);
-                    }
-                    uint4* const done = used;
-                    used = next;
-                    next = done;
-                }
-            }
+            __syncthreads();
+            accumulate_all(shared, first, weights);
+            weights += Positions * (Chunk / 16) * StepUnits;
         }
     }
 
@@ -214,30 +210,34 @@ struct MmaTile {
         }
     }
 
-    // Calls `visit(voxel of the tile, first channel, 8 sums, other)` for all that the lane holds. All that `other(voxel,
-    // channel)` gives is asked for at first, so that it is on its way at once.
-    template <class Other, class Visit>
-    __device__ __forceinline__ void each(Other other, Visit visit) const {
-        constexpr int Quads = Columns / 4;
-        const auto at = [](int i) {
-            const Shape first = row(i / (2 * Quads));
-            return Shape{first.z, first.y + i / Quads % 2, static_cast<int>(threadIdx.x % 32 / 4)};
+    // Calls `visit(voxel of the tile, first channel, 8 sums, common, other)` for all that the lane holds: `common` is what
+    // `prepare(channel)` gives for all voxels, `other` what `ask(voxel, channel)` gives for each, whose loads are on their way
+    // together.
+    template <class Prepare, class Ask, class Visit>
+    __device__ __forceinline__ void each(Prepare prepare, Ask ask, Visit visit) const {
+        const int lane = threadIdx.x % 32;
+        const auto at = [lane](int i) {
+            const Shape first = row(i / 2);
+            return Shape{first.z, first.y + i % 2, lane / 4};
         };
-        const auto channel = [](int i) { return 32 * (i % Quads) + static_cast<int>(threadIdx.x % 4) * 8; };
-        decltype(other(Shape(), 0)) others[Matrices * 2 * Quads];
 #pragma unroll
-        for (int i = 0; i < Matrices * 2 * Quads; i++) {
-            others[i] = other(at(i), channel(i));
-        }
+        for (int quad = 0; quad < Columns / 4; quad++) {
+            const int channel = 32 * quad + lane % 4 * 8;
+            const auto common = prepare(channel);
+            decltype(ask(Shape(), channel)) others[2 * Matrices];
 #pragma unroll
-        for (int i = 0; i < Matrices * 2 * Quads; i++) {
-            const int m = i / (2 * Quads), half = i / Quads % 2, quad = i % Quads;
-            float values[8];
-#pragma unroll
-            for (int v = 0; v < 8; v++) {
-                values[v] = sum[m][4 * quad + v / 2][2 * half + v % 2];
+            for (int i = 0; i < 2 * Matrices; i++) {
+                others[i] = ask(at(i), channel);
             }
-            visit(at(i), channel(i), values, others[i]);
+#pragma unroll
+            for (int i = 0; i < 2 * Matrices; i++) {
+                float values[8];
+#pragma unroll
+                for (int v = 0; v < 8; v++) {
+                    values[v] = sum[i / 2][4 * quad + v / 2][2 * (i % 2) + v % 2];
+                }
+                visit(at(i), channel, values, common, others[i]);
+            }
         }
     }
 };

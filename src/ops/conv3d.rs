@@ -98,10 +98,10 @@ impl Conv3d {
             (Precision::F32, 1, _) => ("conv3d_residual_f32", 4, cin),
             (Precision::F32, _, 32) => ("conv3d_halve_32_f32", 4, cin),
             (Precision::F32, ..) => ("conv3d_halve_64_f32", 4, cin),
-            (Precision::F16, 1, _) => ("conv3d_residual_f16", 8, 32),
+            (Precision::F16, 1, _) => ("conv3d_residual_f16", 8, 16),
             (Precision::F16, _, 32) => ("conv3d_halve_32_f16", 4, 16),
             (Precision::F16, ..) => ("conv3d_halve_64_f16", 4, 16),
-            (Precision::Bf16, 1, _) => ("conv3d_residual_bf16", 8, 32),
+            (Precision::Bf16, 1, _) => ("conv3d_residual_bf16", 8, 16),
             (Precision::Bf16, _, 32) => ("conv3d_halve_32_bf16", 4, 16),
             (Precision::Bf16, ..) => ("conv3d_halve_64_bf16", 4, 16),
         };

@@ -23,6 +23,8 @@ pub struct Window {
 
 /// Input channels of one matrix instruction.
 const STEP: usize = 16;
+/// Steps that a kernel reads ahead, at most (kernels/common/mma_tile.cuh).
+const AHEAD: usize = 2;
 /// Output channels of one matrix.
 const COLUMNS: usize = 8;
 
@@ -48,7 +50,7 @@ impl Window {
     }
 
     /// `[chunk][position][step][pair of matrices][lane][8 values]`; a single matrix has 4 values in place of 8. Output channels
-    /// beyond the last one are zero.
+    /// beyond the last one are zero, and so is what lies behind the last step: kernels read AHEAD steps on.
     fn fragments<H: Pod>(
         &self,
         round: impl Fn(f32) -> H,
@@ -74,6 +76,7 @@ impl Window {
                 }
             }
         }
+        packed.resize(packed.len() + AHEAD * STEP * COLUMNS * matrices, H::zeroed());
         bytemuck::cast_slice(&packed).to_vec()
     }
 }
