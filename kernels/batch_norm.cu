@@ -77,12 +77,12 @@ extern "C" __global__ void __launch_bounds__(Threads) batch_norm_moments_32(Batc
 extern "C" __global__ void __launch_bounds__(Threads) batch_norm_moments_64(BatchNorm batch) { moments<64>(batch); }
 
 // From the sums of y and y^2 to scale, shift, mean and inverse deviation; moves the running statistics.
-extern "C" __global__ void __launch_bounds__(512) batch_norm_finish(BatchNorm batch) {
-    const double2 sums = add_chunks(batch.partial, batch.chunks, batch.channels);
-    const int c = threadIdx.x;
-    if (c < batch.channels) {
+extern "C" __global__ void __launch_bounds__(SumThreads) batch_norm_finish(BatchNorm batch) {
+    const ChannelSums found(batch.partial, batch.chunks, batch.channels);
+    const int c = found.channel;
+    if (found.is_here) {
         const double count = static_cast<double>(batch.voxels);
-        const double mean = sums.x / count, variance = fmax(sums.y / count - mean * mean, 0.0);
+        const double mean = found.sums.x / count, variance = fmax(found.sums.y / count - mean * mean, 0.0);
         const double inverse = 1.0 / sqrt(variance + Epsilon), scale = batch.gamma[c] * inverse;
         batch.norm[c] = static_cast<float>(scale);
         batch.norm[batch.channels + c] = static_cast<float>(batch.beta[c] - mean * scale);
@@ -117,15 +117,15 @@ extern "C" __global__ void __launch_bounds__(Threads) batch_norm_backward_sums_6
 }
 
 // From the sums of dz and dz x to their means and the gradients of gamma and beta.
-extern "C" __global__ void __launch_bounds__(512) batch_norm_backward_finish(BatchNorm batch) {
-    const double2 sums = add_chunks(batch.partial, batch.chunks, batch.channels);
-    const int c = threadIdx.x;
-    if (c < batch.channels) {
+extern "C" __global__ void __launch_bounds__(SumThreads) batch_norm_backward_finish(BatchNorm batch) {
+    const ChannelSums found(batch.partial, batch.chunks, batch.channels);
+    const int c = found.channel;
+    if (found.is_here) {
         const double count = static_cast<double>(batch.voxels);
-        batch.d_beta[c] = static_cast<float>(sums.x);
-        batch.d_gamma[c] = static_cast<float>(sums.y);
-        batch.norm[4 * batch.channels + c] = static_cast<float>(sums.x / count);
-        batch.norm[5 * batch.channels + c] = static_cast<float>(sums.y / count);
+        batch.d_beta[c] = static_cast<float>(found.sums.x);
+        batch.d_gamma[c] = static_cast<float>(found.sums.y);
+        batch.norm[4 * batch.channels + c] = static_cast<float>(found.sums.x / count);
+        batch.norm[5 * batch.channels + c] = static_cast<float>(found.sums.y / count);
     }
 }
 
@@ -145,9 +145,9 @@ extern "C" __global__ void __launch_bounds__(Threads) batch_norm_backward(BatchN
 }
 
 // The gradient to a bias from the sums of dy, which the kernels of the moments formed.
-extern "C" __global__ void __launch_bounds__(512) bias_finish(BatchNorm batch) {
-    const double2 sums = add_chunks(batch.partial, batch.chunks, batch.channels);
-    if (threadIdx.x < batch.channels) {
-        batch.d_beta[threadIdx.x] = static_cast<float>(sums.x);
+extern "C" __global__ void __launch_bounds__(SumThreads) bias_finish(BatchNorm batch) {
+    const ChannelSums found(batch.partial, batch.chunks, batch.channels);
+    if (found.is_here) {
+        batch.d_beta[found.channel] = static_cast<float>(found.sums.x);
     }
 }

@@ -1,12 +1,12 @@
 // Two sums for every channel over all voxels of a batch, in a fixed order: f32 within a thread, f64 beyond.
 //
-// Each block of threads adds up one chunk of voxels and writes `[chunk][2][channel]`; one more block adds the chunks.
+// Each block of threads adds up one chunk of voxels and writes `[chunk][2][channel]`; a block for every four channels adds the
+// chunks.
 #pragma once
 
 constexpr int SumThreads = 256;
-constexpr int SumChunk = 512;  // voxels of a block: `CHUNK` in src/device/cuda/training/batch_norm.rs
-constexpr int SumParts = 8;    // threads of the second stage that share a channel
-constexpr int MostChannels = 64;
+constexpr int SumChunk = 512;   // voxels of a block: `CHUNK` in src/device/cuda/training/batch_norm.rs
+constexpr int SumChannels = 4;  // of a block of the second stage: `CHANNELS` there; a sector of memory
 
 // Writes the sums of one chunk; `pair(place, channel)` gives the two values at place `voxel * Channels + channel`.
 template <int Channels, class Pair>
@@ -36,22 +36,29 @@ __device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pai
     }
 }
 
-// The sums over all chunks of channel `threadIdx.x`, for the first `channels` of `SumParts * channels` threads.
-__device__ __forceinline__ double2 add_chunks(const double* partial, int chunks, int channels) {
-    __shared__ double2 sums[SumParts * MostChannels];
-    const int channel = threadIdx.x % channels, part = threadIdx.x / channels;
-    double2 total = make_double2(0.0, 0.0);
-    for (long long i = part; i < chunks; i += SumParts) {
-        total.x += partial[2 * i * channels + channel];
-        total.y += partial[(2 * i + 1) * channels + channel];
-    }
-    sums[threadIdx.x] = total;
-    __syncthreads();
-    if (part == 0) {
-        for (int i = 1; i < SumParts; i++) {
-            const double2 other = sums[i * channels + channel];
-            total = make_double2(total.x + other.x, total.y + other.y);
+// The sums over all chunks of one channel.
+struct ChannelSums {
+    int channel;
+    bool is_here;  // whether the thread has them, and there is such a channel
+    double2 sums;
+
+    __device__ __forceinline__ ChannelSums(const double* partial, int chunks, int channels) {
+        constexpr int Parts = SumThreads / SumChannels;
+        __shared__ double2 parts[SumThreads];
+        const int part = threadIdx.x / SumChannels;
+        channel = blockIdx.x * SumChannels + threadIdx.x % SumChannels;
+        is_here = part == 0 && channel < channels;
+        sums = make_double2(0.0, 0.0);
+        for (long long i = part; i < chunks && channel < channels; i += Parts) {
+            add(make_double2(partial[2 * i * channels + channel], partial[(2 * i + 1) * channels + channel]));
+        }
+        parts[threadIdx.x] = sums;
+        __syncthreads();
+        for (int i = 1; i < Parts && is_here; i++) {
+            add(parts[threadIdx.x + i * SumChannels]);
         }
     }
-    return total;
-}
+
+private:
+    __device__ __forceinline__ void add(double2 other) { sums = make_double2(sums.x + other.x, sums.y + other.y); }
+};

@@ -13,8 +13,8 @@ use crate::error::Result;
 const THREADS: u32 = 256;
 /// Voxels whose sums one block of threads forms.
 const CHUNK: usize = 512;
-/// Threads of the second stage that share a channel.
-const PARTS: usize = 8;
+/// Channels of a block of threads that adds up the chunks.
+const CHANNELS: usize = 4;
 /// Values that a norm keeps for each channel.
 const KEPT: usize = 6;
 
@@ -158,8 +158,8 @@ fn partial_sums(y: &Batch) -> Result<Buffer> {
 /// Sums of each chunk, then what follows from all of them.
 fn two_stages(gpu: &Arc<Gpu>, [sums, finish]: [&'static str; 2], arguments: &Arguments) -> Result<()> {
     run(gpu, sums, Launch { grid: [arguments.chunks as u32, 1, 1], threads: THREADS }, arguments)?;
-    let threads = (PARTS * arguments.channels as usize) as u32;
-    run(gpu, finish, Launch { grid: [1; 3], threads }, arguments)
+    let blocks = (arguments.channels as usize).div_ceil(CHANNELS) as u32;
+    run(gpu, finish, Launch { grid: [blocks, 1, 1], threads: THREADS }, arguments)
 }
 
 fn run(gpu: &Arc<Gpu>, kernel: &'static str, shape: Launch, arguments: &Arguments) -> Result<()> {
