@@ -2,7 +2,7 @@
 // basin of the n-th peak in raster order.
 //
 // 1. basins_point: a voxel points to that of the 27 around it with the greatest (squared distance, linear index).
-// 2. basins_jump: pointers double their reach until each one leads to a peak.
+// 2. basins_jump: pointers reach Hops times as far until each one leads to a peak: at once, but for wide plateaus.
 // 3. basins_count, basins_number: the peaks, numbered chunk by chunk of the volume.
 // 4. basins_label: a voxel has the number of the peak that it leads to.
 #include <cstdint>
@@ -14,6 +14,7 @@ namespace {
 
 constexpr int TileX = 32, TileY = 8, Planes = 32;
 constexpr int InX = TileX + 2, InY = TileY + 2;
+constexpr int Hops = 32;
 constexpr int Chunk = 1024, ChunkThreads = 256, Rounds = Chunk / ChunkThreads, ChunkWarps = ChunkThreads / 32;
 
 struct Pointing {
@@ -25,7 +26,7 @@ struct Pointing {
 struct Jump {
     const unsigned int* from;
     unsigned int* to;
-    unsigned int* changed;  // becomes 1 where a pointer did not lead to a peak yet
+    unsigned int* is_short;  // becomes 1 where a pointer does not lead to a peak yet
     long long voxels;
 };
 
@@ -135,11 +136,14 @@ extern "C" __global__ void __launch_bounds__(256) basins_jump(Jump jump) {
     if (number >= jump.voxels) {
         return;
     }
-    const unsigned int next = jump.from[number];
-    const unsigned int last = jump.from[next];
-    jump.to[number] = last;
-    if (last != next) {
-        atomicOr(jump.changed, 1u);
+    unsigned int reached = jump.from[number], next = jump.from[reached];
+    for (int hop = 2; hop < Hops && next != reached; hop++) {
+        reached = next;
+        next = jump.from[reached];
+    }
+    jump.to[number] = next;
+    if (next != reached) {
+        atomicOr(jump.is_short, 1u);
     }
 }
 

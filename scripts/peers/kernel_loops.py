@@ -16,8 +16,9 @@ CLASSES = [kind for kind, _ in KINDS] + ["other"]
 # Multiply-adds of a lane, or so, by which the hottest loop is found.
 WEIGHTS = {"tensor": 64, "multiply-add": 1}
 
-# Bytes that a warp moves to or from shared memory with one instruction: those of its widest access.
-SHARED_BYTES = [("LDSM.16.M88.4", 512), ("LDSM.16.M88.2", 256), ("LDSM", 128)]
+# Bytes that a warp moves through shared memory and the first cache, which are one, with one instruction: those of its widest
+# access.
+MATRIX_BYTES = [("LDSM.16.M88.4", 512), ("LDSM.16.M88.2", 256), ("LDSM", 128)]
 
 INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)[^;]*;")
 BRANCH = re.compile(r"\bBRA\b[^;]*`\((\.L_\w+)\)")
@@ -28,18 +29,18 @@ def kind(name):
     return next((kind for kind, names in KINDS if name.startswith(names)), "other")
 
 
-def shared_bytes(text):
-    """Of one instruction as it is listed; 0 where it does not run or leaves shared memory alone."""
-    if "@!PT" in text or not (name := re.search(r"\b(?:LDSM|LDS|STS|LDGSTS)\b[.\w]*", text)):
+def moved_bytes(text):
+    """Of one instruction as it is listed; 0 where it does not run or moves nothing."""
+    if "@!PT" in text or not (name := re.search(r"\b(?:LDSM|LDS|STS|LDGSTS|LDG|STG)\b[.\w]*", text)):
         return 0
-    for beginning, size in SHARED_BYTES:
+    for beginning, size in MATRIX_BYTES:
         if name[0].startswith(beginning):
             return size
     return 512 if ".128" in name[0] else 256 if ".64" in name[0] else 128
 
 
 def hot_loops(nvdisasm, cubin):
-    """{kernel: (Counter of kinds, bytes that a warp moves to or from shared memory)}"""
+    """{kernel: (Counter of kinds, bytes that a warp moves through shared memory and the first cache)}"""
     listing = subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True).stdout
     sections = re.split(r"^\.text\.(\w+):$", listing, flags=re.M)
     return {name: hot_loop(body) for name, body in zip(sections[1::2], sections[2::2])}
@@ -54,7 +55,7 @@ def hot_loop(body):
             break
         elif instruction := INSTRUCTION.search(line):
             names.append(instruction[1])
-            moved.append(shared_bytes(line))
+            moved.append(moved_bytes(line))
             # A branch back; the one to itself that ends a kernel is none.
             if (branch := BRANCH.search(line)) and labels.get(branch[1], len(names)) < len(names) - 1:
                 loops.append((labels[branch[1]], len(names)))

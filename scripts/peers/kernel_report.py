@@ -24,8 +24,8 @@ LIMITS = {
 # Cycles for which one HMMA holds a scheduler's tensor core, f16 with f32 sums at the documented dense peak: m16n8k8 on an RTX
 # 2080 Ti, m16n8k16 on an A100, an A40 (GeForce of 8.6: twice as many), an H100.
 TENSOR_CYCLES = {75: 16, 80: 8, 86: 16, 90: 4}
-# Bytes a cycle of shared memory for each of a multiprocessor's four schedulers.
-SHARED_RATE = 128 / 4
+# Bytes a cycle of shared memory and the first cache for each of a multiprocessor's four schedulers.
+CACHE_RATE = 128 / 4
 REGISTERS, REGISTER_UNIT = 65536, 256
 
 
@@ -104,10 +104,10 @@ def print_reachable(folder, nvdisasm):
         for path in folder.glob(f"*_{architecture}.cubin"):
             for name, (counts, moved) in hot_loops(nvdisasm, path).items():
                 if name.endswith("_f16") and counts["tensor"]:
-                    tensor, issue, shared = cycles * counts["tensor"], sum(counts.values()), moved / SHARED_RATE
-                    longest = max(tensor, issue, shared)
+                    tensor, issue, cache = cycles * counts["tensor"], sum(counts.values()), moved / CACHE_RATE
+                    longest = max(tensor, issue, cache)
                     # In this order, so that a tie with the tensor cores names nothing.
-                    limit = {issue: ", issue", shared: ", shared", tensor: ""}[longest]
+                    limit = {issue: ", issue", cache: ", cache", tensor: ""}[longest]
                     shares.setdefault(name, {})[architecture] = f"{100 * tensor / longest:.0f} %{limit}"
     print("Share of the tensor cores' peak that the hot loop alone can reach, and what limits it.\n")
     rows = [[f"`{name}`"] + [found[a] for a in TENSOR_CYCLES] for name, found in sorted(shares.items())]

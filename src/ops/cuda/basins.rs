@@ -24,7 +24,7 @@ struct Pointing {
 struct Jump {
     from: u64,
     to: u64,
-    changed: u64,
+    is_short: u64,
     voxels: i64,
 }
 
@@ -69,19 +69,19 @@ fn point(gpu: &Arc<Gpu>, squared: &DeviceVolume<u32>) -> Result<DeviceVolume<u32
 fn resolve(gpu: &Arc<Gpu>, mut next: DeviceVolume<u32>) -> Result<DeviceVolume<u32>> {
     let mut farther = DeviceVolume::new(gpu, next.shape)?;
     loop {
-        let changed = gpu.zeros(size_of::<u32>())?;
+        let is_short = gpu.zeros(size_of::<u32>())?;
         let arguments = Jump {
             from: next.address(),
             to: farther.address(),
-            changed: changed.address(),
+            is_short: is_short.address(),
             voxels: next.voxels() as i64,
         };
         // SAFETY: both volumes have the voxels that are stated, and all pointers lead to one of them.
         unsafe { gpu.launch_named(["basins", "basins_jump"], line(next.voxels()), &arguments)? };
-        let mut has_changed = [0u32];
-        gpu.download(&changed, &mut has_changed)?;
-        if has_changed == [0] {
-            return Ok(next);
+        let mut are_some_short = [0u32];
+        gpu.download(&is_short, &mut are_some_short)?;
+        if are_some_short == [0] {
+            return Ok(farther);
         }
         std::mem::swap(&mut next, &mut farther);
     }
