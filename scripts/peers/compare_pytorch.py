@@ -33,8 +33,6 @@ def write_inputs(folder, shape):
 def start(names, case, folder, options):
     python = [sys.executable, str(HERE / "network_worker.py")]
     peers = [Peer("tascan", [options.tascan, "--peer", case, str(folder), options.device])]
-    if case == "step" and options.device != "cpu":
-        peers.append(Peer("tascan-bf16", [options.tascan, "--peer", case, str(folder), options.device, "bf16"]))
     return peers + [
         Peer(name, [*python, name, case, str(folder), str(options.threads), options.device]) for name in names
     ]

@@ -60,8 +60,14 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
 
 /// Repeatable numbers, evenly spread over plus or minus `bound`.
 pub(super) fn noise(seed: u64, len: usize, bound: f32) -> Vec<f32> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    (0..len).map(|_| bound * (2.0 * random.random::<f32>() - 1.0)).collect()
+    const CHUNK: usize = 1 << 16;
+    let mut values = vec![0.0; len];
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(stream, chunk)| {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(stream as u64);
+        chunk.fill_with(|| bound * (2.0 * random.random::<f32>() - 1.0));
+    });
+    values
 }
 
 /// The shipped model on noise.
