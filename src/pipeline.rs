@@ -158,10 +158,10 @@ struct Input<'a> {
     scaling: Scaling,
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
     /// The means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
-    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey {
-        Grey::new(Reduced::new(self.volume, factors).read(start, extent), self.scaling)
+    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey<'a> {
+        Reduced::new(self.volume, factors).grey(start, extent, self.scaling)
     }
 
     fn predict(

@@ -69,7 +69,7 @@ impl Validator {
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
         let block = engine::default_block(&self.device, shape, [1; 3])?;
-        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Grey> {
+        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Grey<'static>> {
             Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
         };
         let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
