@@ -2,7 +2,7 @@
 //!
 //! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself. They are copied
 //! straight from the volume, which may lie in a mapped file.
-use ndarray::{Array3, CowArray, Ix3, Zip};
+use ndarray::{Array3, ArrayView3, CowArray, Ix3, Zip, s};
 
 use crate::intensity::Scaling;
 use crate::volume::{Shape, Volume};
@@ -29,6 +29,7 @@ pub struct Grey<'a> {
 #[derive(Clone)]
 enum Values<'a> {
     Here(Stored),
+    Lent(ArrayView3<'a, f32>),
     /// They are read when they are needed.
     InVolume {
         volume: &'a Volume,
@@ -62,6 +63,7 @@ impl<'a> Grey<'a> {
             Values::Here(Stored::U8(values)) => values.dim().into(),
             Values::Here(Stored::U16(values)) => values.dim().into(),
             Values::Here(Stored::F32(values)) => values.dim().into(),
+            Values::Lent(values) => values.dim().into(),
             Values::InVolume { shape, .. } => *shape,
         }
     }
@@ -71,7 +73,7 @@ impl<'a> Grey<'a> {
         match &self.values {
             Values::Here(Stored::U8(_)) => size_of::<u8>(),
             Values::Here(Stored::U16(_)) => size_of::<u16>(),
-            Values::Here(Stored::F32(_)) => size_of::<f32>(),
+            Values::Here(Stored::F32(_)) | Values::Lent(_) => size_of::<f32>(),
             Values::InVolume { volume, .. } => volume.stored_size(),
         }
     }
@@ -91,6 +93,7 @@ impl<'a> Grey<'a> {
             Values::Here(Stored::U8(values)) => values.as_slice(),
             Values::Here(Stored::U16(values)) => values.as_slice().map(bytemuck::cast_slice),
             Values::Here(Stored::F32(values)) => values.as_slice().map(bytemuck::cast_slice),
+            Values::Lent(values) => return copy_values(*values, first / size_of::<f32>(), target),
             Values::InVolume { volume, start, shape } => {
                 return volume.copy_stored(*start, *shape, first / self.size(), target);
             }
@@ -102,7 +105,16 @@ impl<'a> Grey<'a> {
     pub fn normalised(&self) -> CowArray<'_, f32, Ix3> {
         match &self.values {
             Values::Here(Stored::F32(values)) if self.scaling == Scaling::IDENTITY => values.into(),
+            Values::Lent(values) if self.scaling == Scaling::IDENTITY => values.into(),
             _ => self.clone().into_normalised().into(),
+        }
+    }
+
+    /// Values that are the network's input already.
+    pub fn made_ready(self) -> Self {
+        match &self.values {
+            Values::Lent(_) if self.scaling == Scaling::IDENTITY => self,
+            _ => self.into_normalised().into(),
         }
     }
 
@@ -121,6 +133,7 @@ impl<'a> Grey<'a> {
                 values.par_mapv_inplace(|x| scaling.apply(x));
                 values
             }
+            Values::Lent(values) => Zip::from(values).par_map_collect(|&x| scaling.apply(x)),
             Values::InVolume { volume, start, shape } => volume.read_scaled(start, shape, scaling),
         }
     }
@@ -130,6 +143,32 @@ impl<'a> Grey<'a> {
 impl From<Array3<f32>> for Grey<'_> {
     fn from(values: Array3<f32>) -> Self {
         Grey::new(Stored::F32(values), Scaling::IDENTITY)
+    }
+}
+
+/// As above, where they stay.
+impl<'a> From<ArrayView3<'a, f32>> for Grey<'a> {
+    fn from(values: ArrayView3<'a, f32>) -> Self {
+        Grey { values: Values::Lent(values), scaling: Scaling::IDENTITY }
+    }
+}
+
+/// Copies values from value `first` on, x fastest, as many as `target` has bytes for.
+fn copy_values(values: ArrayView3<f32>, mut first: usize, mut target: &mut [u8]) {
+    let (_, height, width) = values.dim();
+    while !target.is_empty() {
+        let (row, x) = (first / width, first % width);
+        let here = values.slice(s![row / height, row % height, x..]);
+        let count = here.len().min(target.len() / size_of::<f32>());
+        let (places, behind) = std::mem::take(&mut target).split_at_mut(count * size_of::<f32>());
+        match here.to_slice() {
+            Some(here) => places.copy_from_slice(bytemuck::cast_slice(&here[..count])),
+            None => places
+                .chunks_exact_mut(size_of::<f32>())
+                .zip(here)
+                .for_each(|(place, value)| place.copy_from_slice(&value.to_ne_bytes())),
+        }
+        (first, target) = (first + count, behind);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Copies of parts of blocks against whole blocks that are read as arrays.
 use std::path::Path;
 
-use ndarray::Array3;
+use ndarray::{Array3, s};
 use proptest::prelude::*;
 use tascan::grey::Grey;
 use tascan::intensity::Scaling;
@@ -105,6 +105,24 @@ fn files_whose_rows_lie_in_strips_are_copied() {
         check_all_parts(&volume, &path.display().to_string());
     }
     assert!(mapped > 0);
+}
+
+#[test]
+fn arrays_that_are_lent_are_copied_in_any_layout() {
+    let array = ramp(|i| i as f32 / 3.0).to_f32();
+    let inner = array.slice(s![1.., 1..4, 2..6]);
+    let turned = array.view().reversed_axes();
+    for lent in [array.view(), inner, turned] {
+        let expected: Vec<u8> = lent.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        let grey = Grey::from(lent);
+        assert_eq!(grey.bytes(), expected.len());
+        for (first, end) in [(0, lent.len()), (0, 0), (3, 17), (lent.len() - 1, lent.len())] {
+            let mut copy = vec![0xa5; 4 * (end - first)];
+            grey.copy_to(4 * first, &mut copy);
+            assert_eq!(copy, expected[4 * first..4 * end], "{:?} from {first}", lent.dim());
+        }
+        assert_eq!(grey.made_ready().normalised(), lent);
+    }
 }
 
 proptest! {

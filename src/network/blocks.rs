@@ -116,7 +116,7 @@ impl Pipe<'_, '_, '_> {
             }
             let mut voxels = lock(&self.work.read)(block.read_start, block.read_shape)?;
             if let [Engine::Cpu(_), ..] = self.networks {
-                voxels = voxels.into_normalised().into();
+                voxels = voxels.made_ready();
             }
             self.put_all(&voxels, block, done)?;
         }
