@@ -77,7 +77,7 @@ pub fn join_basins(
     shape: Shape,
     rule: &Persistence,
 ) -> (Vec<u32>, u32) {
-    let ranked = Ranked::new(peaks);
+    let ranked = Ranked::new(peaks, metric, shape);
     // Groups of ranks: the greater of two peaks has the greater one, so that the highest of a group stands for it.
     let mut groups = DisjointSets::new(peaks.len());
     for Descent { squared, ranks } in ranked.visits(saddles) {
@@ -86,10 +86,10 @@ pub fn join_basins(
             continue;
         }
         let (high, low) = (a.max(b), a.min(b));
-        let [higher, lower] = [high, low].map(|group| &ranked.peaks[group as usize]);
-        let height = metric.length(lower.squared);
-        let rise = height - metric.length(squared);
-        if rise < rule.height.max(rule.fraction * height) || apart(higher, lower, shape) <= rule.distance {
+        let [higher, lower] = [high, low].map(|group| &ranked.tops[group as usize]);
+        let rise = lower.height - metric.length(squared);
+        let least = rule.height.max(rule.fraction * lower.height);
+        if rise < least || apart(higher.at, lower.at) <= rule.distance {
             groups.join(high, low);
         }
     }
@@ -99,9 +99,16 @@ pub fn join_basins(
 /// Peaks in their total order: by height, then by place.
 struct Ranked {
     /// The lowest first.
-    peaks: Vec<Peak>,
+    tops: Vec<Top>,
     /// The rank of each, in the order in which they came.
     rank_of: Vec<u32>,
+}
+
+/// What a peak's rank does not tell of it.
+struct Top {
+    /// In smallest voxel edges.
+    height: f64,
+    at: Shape,
 }
 
 /// A saddle and the ranks of the peaks that it joins, the greater one first.
@@ -120,7 +127,7 @@ impl Descent {
 }
 
 impl Ranked {
-    fn new(peaks: &[Peak]) -> Self {
+    fn new(peaks: &[Peak], metric: &Metric, shape: Shape) -> Self {
         let mut order: Vec<u32> = (0..).take(peaks.len()).collect();
         order.par_sort_unstable_by_key(|&number| {
             let peak = &peaks[number as usize];
@@ -128,7 +135,11 @@ impl Ranked {
         });
         let mut rank_of = vec![0; peaks.len()];
         order.iter().zip(0..).for_each(|(&number, rank)| rank_of[number as usize] = rank);
-        Ranked { peaks: order.into_par_iter().map(|number| peaks[number as usize]).collect(), rank_of }
+        let top = |number| {
+            let Peak { voxel, squared } = peaks[number as usize];
+            Top { height: metric.length(squared), at: coordinates(voxel, shape) }
+        };
+        Ranked { tops: order.into_par_iter().map(top).collect(), rank_of }
     }
 
     /// The saddles in the order in which they are visited.
@@ -144,8 +155,7 @@ impl Ranked {
 }
 
 /// Chebyshev distance in voxels.
-fn apart(a: &Peak, b: &Peak, shape: Shape) -> usize {
-    let [a, b] = [a, b].map(|peak| coordinates(peak.voxel, shape));
+fn apart(a: Shape, b: Shape) -> usize {
     (0..3).map(|axis| a[axis].abs_diff(b[axis])).max().expect("there are three axes")
 }
 
