@@ -109,7 +109,7 @@ impl Forward {
 
     fn pass(&mut self) -> f64 {
         let mut read = |[z, y, x]: Shape, [nz, ny, nx]: Shape| {
-            Ok(self.input.slice(s![z..z + nz, y..y + ny, x..x + nx]).to_owned().into())
+            Ok(self.input.slice(s![z..z + nz, y..y + ny, x..x + nx]).into())
         };
         let shape = self.input.dim().into();
         let prediction = self.predictor.predict(shape, self.block, &mut read, &mut |_| {});

@@ -1,10 +1,11 @@
 //! Grey values of a block as they are stored, and how they become the network's input.
 //!
-//! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself.
-use ndarray::{Array3, CowArray, Ix3, Zip};
+//! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself. They are copied
+//! straight from the volume, which may lie in a mapped file.
+use ndarray::{Array3, ArrayView3, CowArray, Ix3, Zip, s};
 
 use crate::intensity::Scaling;
-use crate::volume::Shape;
+use crate::volume::{Shape, Volume};
 
 /// Grey values, z, y, x: in the type in which they are stored where the network's first kernel reads it, else in `f32`.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,14 +19,26 @@ pub enum Stored {
 }
 
 /// Grey values of a block and their normalisation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grey {
-    stored: Stored,
+#[derive(Clone)]
+pub struct Grey<'a> {
+    values: Values<'a>,
     /// What is to be done to them.
     pub scaling: Scaling,
 }
 
-impl Grey {
+#[derive(Clone)]
+enum Values<'a> {
+    Here(Stored),
+    Lent(ArrayView3<'a, f32>),
+    /// They are read when they are needed.
+    InVolume {
+        volume: &'a Volume,
+        start: Shape,
+        shape: Shape,
+    },
+}
+
+impl<'a> Grey<'a> {
     /// `scaling` is yet to be applied to the values.
     pub fn new(stored: Stored, scaling: Scaling) -> Self {
         let stored = match stored {
@@ -33,63 +46,129 @@ impl Grey {
             Stored::U16(values) => Stored::U16(in_rows(values)),
             Stored::F32(values) => Stored::F32(in_rows(values)),
         };
-        Grey { stored, scaling }
+        Grey { values: Values::Here(stored), scaling }
+    }
+
+    /// The block of extent `shape` that begins at voxel `start`; `scaling` is yet to be applied to it.
+    ///
+    /// # Panics
+    /// What reads it does, where the block is not inside the volume.
+    pub fn of_block(volume: &'a Volume, start: Shape, shape: Shape, scaling: Scaling) -> Self {
+        Grey { values: Values::InVolume { volume, start, shape }, scaling }
     }
 
     /// Extent, z, y, x.
     pub fn shape(&self) -> Shape {
-        match &self.stored {
-            Stored::U8(values) => values.dim().into(),
-            Stored::U16(values) => values.dim().into(),
-            Stored::F32(values) => values.dim().into(),
+        match &self.values {
+            Values::Here(Stored::U8(values)) => values.dim().into(),
+            Values::Here(Stored::U16(values)) => values.dim().into(),
+            Values::Here(Stored::F32(values)) => values.dim().into(),
+            Values::Lent(values) => values.dim().into(),
+            Values::InVolume { shape, .. } => *shape,
         }
     }
 
     /// Bytes of a value.
     pub fn size(&self) -> usize {
-        match &self.stored {
-            Stored::U8(_) => size_of::<u8>(),
-            Stored::U16(_) => size_of::<u16>(),
-            Stored::F32(_) => size_of::<f32>(),
+        match &self.values {
+            Values::Here(Stored::U8(_)) => size_of::<u8>(),
+            Values::Here(Stored::U16(_)) => size_of::<u16>(),
+            Values::Here(Stored::F32(_)) | Values::Lent(_) => size_of::<f32>(),
+            Values::InVolume { volume, .. } => volume.stored_size(),
         }
     }
 
-    /// The values as they are stored, x fastest.
-    pub fn bytes(&self) -> &[u8] {
-        match &self.stored {
-            Stored::U8(values) => values.as_slice().unwrap_or_default(),
-            Stored::U16(values) => bytemuck::cast_slice(values.as_slice().unwrap_or_default()),
-            Stored::F32(values) => bytemuck::cast_slice(values.as_slice().unwrap_or_default()),
-        }
+    /// Bytes of all values.
+    pub fn bytes(&self) -> usize {
+        self.shape().iter().product::<usize>() * self.size()
+    }
+
+    /// Copies values as they are stored, x fastest, from byte `first` on, with which a value begins, as many as `target` has
+    /// bytes for.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    pub fn copy_to(&self, first: usize, target: &mut [u8]) {
+        let here = match &self.values {
+            Values::Here(Stored::U8(values)) => values.as_slice(),
+            Values::Here(Stored::U16(values)) => values.as_slice().map(bytemuck::cast_slice),
+            Values::Here(Stored::F32(values)) => values.as_slice().map(bytemuck::cast_slice),
+            Values::Lent(values) => return copy_values(*values, first / size_of::<f32>(), target),
+            Values::InVolume { volume, start, shape } => {
+                return volume.copy_stored(*start, *shape, first / self.size(), target);
+            }
+        };
+        target.copy_from_slice(&here.unwrap_or_default()[first..first + target.len()]);
     }
 
     /// The network's input.
     pub fn normalised(&self) -> CowArray<'_, f32, Ix3> {
-        match &self.stored {
-            Stored::F32(values) if self.scaling == Scaling::IDENTITY => values.into(),
+        match &self.values {
+            Values::Here(Stored::F32(values)) if self.scaling == Scaling::IDENTITY => values.into(),
+            Values::Lent(values) if self.scaling == Scaling::IDENTITY => values.into(),
             _ => self.clone().into_normalised().into(),
+        }
+    }
+
+    /// Values that are the network's input already.
+    pub fn made_ready(self) -> Self {
+        match &self.values {
+            Values::Lent(_) if self.scaling == Scaling::IDENTITY => self,
+            _ => self.into_normalised().into(),
         }
     }
 
     /// The network's input, in the memory of the values where they are `f32`.
     pub fn into_normalised(self) -> Array3<f32> {
-        let Grey { stored, scaling } = self;
-        match stored {
-            Stored::U8(values) => Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into())),
-            Stored::U16(values) => Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into())),
-            Stored::F32(values) if scaling == Scaling::IDENTITY => values,
-            Stored::F32(mut values) => {
+        let Grey { values, scaling } = self;
+        match values {
+            Values::Here(Stored::U8(values)) => {
+                Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into()))
+            }
+            Values::Here(Stored::U16(values)) => {
+                Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into()))
+            }
+            Values::Here(Stored::F32(values)) if scaling == Scaling::IDENTITY => values,
+            Values::Here(Stored::F32(mut values)) => {
                 values.par_mapv_inplace(|x| scaling.apply(x));
                 values
             }
+            Values::Lent(values) => Zip::from(values).par_map_collect(|&x| scaling.apply(x)),
+            Values::InVolume { volume, start, shape } => volume.read_scaled(start, shape, scaling),
         }
     }
 }
 
 /// Values that are the network's input already.
-impl From<Array3<f32>> for Grey {
+impl From<Array3<f32>> for Grey<'_> {
     fn from(values: Array3<f32>) -> Self {
         Grey::new(Stored::F32(values), Scaling::IDENTITY)
+    }
+}
+
+/// As above, where they stay.
+impl<'a> From<ArrayView3<'a, f32>> for Grey<'a> {
+    fn from(values: ArrayView3<'a, f32>) -> Self {
+        Grey { values: Values::Lent(values), scaling: Scaling::IDENTITY }
+    }
+}
+
+/// Copies values from value `first` on, x fastest, as many as `target` has bytes for.
+fn copy_values(values: ArrayView3<f32>, mut first: usize, mut target: &mut [u8]) {
+    let (_, height, width) = values.dim();
+    while !target.is_empty() {
+        let (row, x) = (first / width, first % width);
+        let here = values.slice(s![row / height, row % height, x..]);
+        let count = here.len().min(target.len() / size_of::<f32>());
+        let (places, behind) = std::mem::take(&mut target).split_at_mut(count * size_of::<f32>());
+        match here.to_slice() {
+            Some(here) => places.copy_from_slice(bytemuck::cast_slice(&here[..count])),
+            None => places
+                .chunks_exact_mut(size_of::<f32>())
+                .zip(here)
+                .for_each(|(place, value)| place.copy_from_slice(&value.to_ne_bytes())),
+        }
+        (first, target) = (first + count, behind);
     }
 }
 

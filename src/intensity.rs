@@ -2,14 +2,13 @@
 //!
 //! A model states the [`Normalization`] that it was trained with. Fitted to a whole volume it gives a
 //! [`Scaling`], one multiplication and one subtraction a voxel, so that nothing depends on how the volume is later
-//! cut into blocks. Percentiles are exact: two parallel passes over the volume count the upper, then the lower 16
-//! bits of the voxels' order-preserving codes, whatever the voxel type.
+//! cut into blocks. Percentiles are exact, whatever the voxel type.
+mod sorted;
+
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
-use ndarray::{ArrayView3, CowArray, Ix3, s};
-use rayon::prelude::*;
+use ndarray::ArrayView3;
 
 use crate::error::{Error, Result};
 use crate::volume::Volume;
@@ -82,31 +81,23 @@ impl Normalization {
     /// # Errors
     /// Where the volume is empty, where a voxel is NaN or infinite (the first one is named), and where all voxels are equal.
     pub fn fit(&self, voxels: ArrayView3<f32>) -> Result<Scaling> {
-        let planes = |range: Range<usize>| Ok(CowArray::from(voxels.slice(s![range, .., ..])));
-        self.fit_planes(voxels.dim().into(), planes)
+        self.fit_to(voxels.dim().into(), |positions| sorted::of_array(voxels, positions))
     }
 
-    /// As [`fit`](Self::fit), reading the volume a few planes at a time; errors name its file.
+    /// As [`fit`](Self::fit), reading the volume where it lies; errors name its file.
     pub fn fit_volume(&self, volume: &Volume) -> Result<Scaling> {
-        let [_, height, width] = volume.shape();
-        let planes = |z: Range<usize>| Ok(volume.read_f32([z.start, 0, 0], [z.len(), height, width]).into());
-        self.fit_planes(volume.shape(), planes).map_err(|error| error.about(volume.name()))
+        self.fit_to(volume.shape(), |positions| sorted::of_volume(volume, positions))
+            .map_err(|error| error.about(volume.name()))
     }
 
-    /// As [`fit`](Self::fit) for a volume of `shape` that `planes` reads a range of z at a time, twice.
-    fn fit_planes<'a>(
-        &self,
-        shape: crate::Shape,
-        planes: impl Fn(Range<usize>) -> Result<CowArray<'a, f32, Ix3>> + Sync,
-    ) -> Result<Scaling> {
-        let voxels = Codes { shape, planes };
+    /// As [`fit`](Self::fit) for a volume of `shape`; `sorted` gives the values at positions of the sorted voxels.
+    fn fit_to(&self, shape: crate::Shape, sorted: impl Fn([f64; 5]) -> Result<[f64; 5]>) -> Result<Scaling> {
         let count: usize = shape.iter().product();
         if count == 0 {
             return Err(Error::invalid(format!("the volume is empty: {shape:?} voxels (z, y, x)")));
         }
         let at = |fraction: f64| fraction * (count - 1) as f64;
-        let positions = [0.0, at(0.01), at(0.99), at(0.998), at(1.0)];
-        let [min, p1, p99, p998, max] = voxels.order_statistics(positions)?;
+        let [min, p1, p99, p998, max] = sorted([0.0, at(0.01), at(0.99), at(0.998), at(1.0)])?;
         if min == max {
             return Err(Error::invalid(format!(
                 "every voxel is {min}: there is nothing to see in this volume"
@@ -125,119 +116,4 @@ impl Normalization {
         }
         Ok(scaling)
     }
-}
-
-/// Bins of a histogram: 16 bits of a code.
-const BINS: usize = 1 << 16;
-
-/// A volume seen as order-preserving codes.
-struct Codes<F> {
-    shape: crate::Shape,
-    planes: F,
-}
-
-/// What one pass finds out.
-struct Tally {
-    histogram: Vec<u64>,
-    /// The first voxel that is no number.
-    bad: Option<(crate::Shape, f32)>,
-}
-
-impl<'a, F: Fn(Range<usize>) -> Result<CowArray<'a, f32, Ix3>> + Sync> Codes<F> {
-    /// How many voxels have each of `bins` bins; `bin` gives none for voxels that do not count.
-    fn histogram(&self, bins: usize, bin: impl Fn(u32) -> Option<usize> + Sync) -> Result<Vec<u64>> {
-        let [depth, height, width] = self.shape;
-        // Slabs so large that each repays its histogram; their number does not change any count.
-        let step = (1 << 21) / (height * width) + 1;
-        let slabs: Vec<_> = (0..depth).step_by(step).map(|z| z..depth.min(z + step)).collect();
-        let empty = || Tally { histogram: vec![0; bins], bad: None };
-        let tally = slabs
-            .into_par_iter()
-            .try_fold(empty, |mut tally, slab| {
-                let start = slab.start;
-                tally.count((self.planes)(slab)?, start, &bin);
-                Ok(tally)
-            })
-            .try_reduce(empty, |a, b| Ok(a.join(b)))?;
-        match tally.bad {
-            Some((at, value)) => Err(not_finite(value, at)),
-            None => Ok(tally.histogram),
-        }
-    }
-
-    /// The values at these positions of the sorted voxels, interpolated linearly between neighbours as NumPy's
-    /// `percentile` does.
-    fn order_statistics<const N: usize>(&self, positions: [f64; N]) -> Result<[f64; N]> {
-        let coarse = self.histogram(BINS, |code| Some(code as usize >> 16))?;
-        let mut wanted: Vec<_> = positions
-            .iter()
-            .flat_map(|at| [at.floor(), at.ceil()])
-            .map(|rank| bin_of(&coarse, rank as u64).0)
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let fine = self.histogram(wanted.len() * BINS, |code| {
-            let slot = wanted.binary_search(&(code as usize >> 16)).ok()?;
-            Some(slot * BINS + (code & 0xffff) as usize)
-        })?;
-        let value = |rank: f64| {
-            let (upper, rank) = bin_of(&coarse, rank as u64);
-            let slot = wanted.binary_search(&upper).expect("every rank's bin is wanted");
-            let (lower, _) = bin_of(&fine[slot * BINS..][..BINS], rank);
-            f64::from(decode((upper << 16 | lower) as u32))
-        };
-        Ok(positions.map(|at| {
-            let (below, above) = (value(at.floor()), value(at.ceil()));
-            below + (above - below) * at.fract()
-        }))
-    }
-}
-
-impl Tally {
-    fn count(&mut self, slab: CowArray<f32, Ix3>, start: usize, bin: impl Fn(u32) -> Option<usize>) {
-        for ((z, y, x), &value) in slab.indexed_iter() {
-            if !value.is_finite() {
-                self.bad.get_or_insert(([start + z, y, x], value));
-            } else if let Some(bin) = bin(code(value)) {
-                self.histogram[bin] += 1;
-            }
-        }
-    }
-
-    fn join(mut self, other: Tally) -> Tally {
-        self.histogram.iter_mut().zip(other.histogram).for_each(|(a, b)| *a += b);
-        let first = |a: (crate::Shape, f32), b: (crate::Shape, f32)| if b.0 < a.0 { b } else { a };
-        self.bad = match (self.bad, other.bad) {
-            (Some(a), Some(b)) => Some(first(a, b)),
-            (a, b) => a.or(b),
-        };
-        self
-    }
-}
-
-/// The bin that holds the voxel of this rank, and the voxel's rank within the bin.
-fn bin_of(histogram: &[u64], mut rank: u64) -> (usize, u64) {
-    for (bin, &count) in histogram.iter().enumerate() {
-        if rank < count {
-            return (bin, rank);
-        }
-        rank -= count;
-    }
-    unreachable!("the rank is below the number of voxels")
-}
-
-fn not_finite(value: f32, [z, y, x]: crate::Shape) -> Error {
-    Error::invalid(format!(
-        "the voxel at z {z}, y {y}, x {x} is {value}: every grey value has to be a number"
-    ))
-}
-
-/// Codes sort as the values do: negative numbers have all bits turned, the others the sign bit only.
-fn code(value: f32) -> u32 {
-    let bits = value.to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-fn decode(code: u32) -> f32 {
-    f32::from_bits(if code >> 31 == 1 { code & !(1 << 31) } else { !code })
 }

@@ -130,11 +130,12 @@ pub fn segment(
     let normalization = options.normalization.unwrap_or(model.normalization);
     let scaling = timed(&mut stages, "normalisation", || normalization.fit_volume(volume))?;
     let input = Input { volume, scaling };
-    let factors = match options.scale {
-        Scale::Fixed(scale) => scale::factors(scale, volume.spacing()),
+    let (factors, predictor) = match options.scale {
+        Scale::Fixed(scale) => (scale::factors(scale, volume.spacing()), None),
         Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model, &options.device))?,
     };
-    let mut prediction = timed(&mut stages, "network", || input.predict(factors, model, options, observer))?;
+    let mut prediction =
+        timed(&mut stages, "network", || input.predict(factors, predictor, model, options, observer))?;
     let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
     let cells = cells::label_cells_from(&options.device, classes, on_gpu, volume.spacing(), &options.cells)
@@ -158,21 +159,26 @@ struct Input<'a> {
     scaling: Scaling,
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
     /// The means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
-    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey {
-        Grey::new(Reduced::new(self.volume, factors).read(start, extent), self.scaling)
+    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey<'a> {
+        Reduced::new(self.volume, factors).grey(start, extent, self.scaling)
     }
 
+    /// `seen`: a predictor of one axis order that has looked at the volume.
     fn predict(
         &self,
         factors: Shape,
+        seen: Option<Predictor>,
         model: &Model,
         options: &Options,
         observer: &mut dyn Observer,
     ) -> Result<Prediction> {
         let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
-        let mut predictor = Predictor::on(&options.device, &model.weights, options.transposes)?;
+        let mut predictor = match seen.filter(|_| !options.transposes) {
+            Some(predictor) => predictor,
+            None => Predictor::on(&options.device, &model.weights, options.transposes)?,
+        };
         predictor.keep_probabilities = options.keep_probabilities;
         predictor.keep_on_gpu = true;
         let block =
@@ -189,16 +195,17 @@ impl Input<'_> {
         prediction
     }
 
-    /// The factors that the volume's cells ask for. No option has a say in it.
-    fn choose_factors(&self, model: &Model, device: &Device) -> Result<Shape> {
+    /// The factors that the volume's cells ask for, and the predictor that has found out. No option has a say in it.
+    fn choose_factors(&self, model: &Model, device: &Device) -> Result<(Shape, Option<Predictor>)> {
         let spacing = self.volume.spacing();
         let factors = |scale| scale::factors(scale, spacing);
         if self.volume.len() < choice::LEAST_VOXELS {
-            return Ok(factors(1));
+            return Ok((factors(1), None));
         }
         let predictor = Predictor::on(device, &model.weights, false)?;
         let look = |factors, region| self.look(factors, region, &predictor, device);
-        choice::choose(factors, look).map(factors).map_err(|error| error.about(self.volume.name()))
+        let chosen = choice::choose(factors, look).map_err(|error| error.about(self.volume.name()))?;
+        Ok((factors(chosen), Some(predictor)))
     }
 
     /// The cells in the middle of the reduced volume, at most `region` voxels of the volume.

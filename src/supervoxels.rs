@@ -7,6 +7,7 @@
 //! and Zomorodian, Discrete Comput. Geom. 28, 2002), in place of the peak spacing of the authors'
 //! `generate_super_vox_by_watershed`, which `Watershed::Flood` offers.
 use ndarray::{Array3, ArrayView3};
+use rayon::prelude::*;
 
 use crate::cells::{FOREGROUND, Operations, Options, Stages};
 use crate::error::Result;
@@ -76,49 +77,94 @@ pub fn join_basins(
     shape: Shape,
     rule: &Persistence,
 ) -> (Vec<u32>, u32) {
+    let ranked = Ranked::new(peaks, metric, shape);
+    // Groups of ranks: the greater of two peaks has the greater one, so that the highest of a group stands for it.
     let mut groups = DisjointSets::new(peaks.len());
-    for saddle in from_the_highest(peaks, saddles) {
-        let [a, b] = [saddle.a, saddle.b].map(|label| groups.find(label - 1));
+    for Descent { squared, ranks } in ranked.visits(saddles) {
+        let [a, b] = ranks.map(|rank| groups.find(rank));
         if a == b {
             continue;
         }
-        let (high, low) = if rank(&peaks[a as usize]) > rank(&peaks[b as usize]) { (a, b) } else { (b, a) };
-        let [higher, lower] = [high, low].map(|group| &peaks[group as usize]);
-        let height = metric.length(lower.squared);
-        let rise = height - metric.length(saddle.squared);
-        if rise < rule.height.max(rule.fraction * height) || apart(higher, lower, shape) <= rule.distance {
+        let (high, low) = (a.max(b), a.min(b));
+        let [higher, lower] = [high, low].map(|group| &ranked.tops[group as usize]);
+        let rise = lower.height - metric.length(squared);
+        let least = rule.height.max(rule.fraction * lower.height);
+        if rise < least || apart(higher.at, lower.at) <= rule.distance {
             groups.join(high, low);
         }
     }
-    number_groups(groups, peaks.len())
+    number_groups(groups, &ranked.rank_of)
 }
 
-/// The total order of peaks: by height, then by place.
-fn rank(peak: &Peak) -> (u32, usize) {
-    (peak.squared, peak.voxel)
+/// Peaks in their total order: by height, then by place.
+struct Ranked {
+    /// The lowest first.
+    tops: Vec<Top>,
+    /// The rank of each, in the order in which they came.
+    rank_of: Vec<u32>,
 }
 
-fn from_the_highest(peaks: &[Peak], saddles: &[Saddle]) -> Vec<Saddle> {
-    let mut sorted = saddles.to_vec();
-    sorted.sort_unstable_by_key(|saddle| {
-        let [a, b] = [saddle.a, saddle.b].map(|label| rank(&peaks[label as usize - 1]));
-        std::cmp::Reverse((saddle.squared, a.max(b), a.min(b)))
-    });
-    sorted
+/// What a peak's rank does not tell of it.
+struct Top {
+    /// In smallest voxel edges.
+    height: f64,
+    at: Shape,
+}
+
+/// A saddle and the ranks of the peaks that it joins, the greater one first.
+#[derive(Clone, Copy)]
+struct Descent {
+    squared: u32,
+    ranks: [u32; 2],
+}
+
+impl Descent {
+    /// Its place in the order of visits, the last one first; one number, since most comparisons go far beyond the squared distance.
+    fn place(&self) -> u128 {
+        let [high, low] = self.ranks;
+        u128::from(self.squared) << 64 | u128::from(high) << 32 | u128::from(low)
+    }
+}
+
+impl Ranked {
+    fn new(peaks: &[Peak], metric: &Metric, shape: Shape) -> Self {
+        let mut order: Vec<u32> = (0..).take(peaks.len()).collect();
+        order.par_sort_unstable_by_key(|&number| {
+            let peak = &peaks[number as usize];
+            (peak.squared, peak.voxel)
+        });
+        let mut rank_of = vec![0; peaks.len()];
+        order.iter().zip(0..).for_each(|(&number, rank)| rank_of[number as usize] = rank);
+        let top = |number| {
+            let Peak { voxel, squared } = peaks[number as usize];
+            Top { height: metric.length(squared), at: coordinates(voxel, shape) }
+        };
+        Ranked { tops: order.into_par_iter().map(top).collect(), rank_of }
+    }
+
+    /// The saddles in the order in which they are visited.
+    fn visits(&self, saddles: &[Saddle]) -> impl Iterator<Item = Descent> + use<> {
+        let descent = |saddle: &Saddle| {
+            let [a, b] = [saddle.a, saddle.b].map(|label| self.rank_of[label as usize - 1]);
+            Descent { squared: saddle.squared, ranks: [a.max(b), a.min(b)] }
+        };
+        let mut sorted: Vec<_> = saddles.par_iter().map(descent).collect();
+        sorted.par_sort_unstable_by_key(Descent::place);
+        sorted.into_iter().rev()
+    }
 }
 
 /// Chebyshev distance in voxels.
-fn apart(a: &Peak, b: &Peak, shape: Shape) -> usize {
-    let [a, b] = [a, b].map(|peak| coordinates(peak.voxel, shape));
+fn apart(a: Shape, b: Shape) -> usize {
     (0..3).map(|axis| a[axis].abs_diff(b[axis])).max().expect("there are three axes")
 }
 
-/// Numbers the groups from 1 in the order of their first basin.
-fn number_groups(mut groups: DisjointSets, basins: usize) -> (Vec<u32>, u32) {
-    let mut number_of = vec![0; basins];
+/// Numbers the groups from 1 in the order of their first basin; `number_in` says by which number a group knows each basin.
+fn number_groups(mut groups: DisjointSets, number_in: &[u32]) -> (Vec<u32>, u32) {
+    let mut number_of = vec![0; number_in.len()];
     let mut count = 0;
     let mut table = vec![0];
-    for basin in 0..basins as u32 {
+    for &basin in number_in {
         let number = &mut number_of[groups.find(basin) as usize];
         if *number == 0 {
             count += 1;

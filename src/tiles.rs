@@ -44,13 +44,13 @@ impl Block {
         [0, 1, 2].map(|axis| margin[axis]..margin[axis] + self.shape[axis])
     }
 
-    /// The rows of a `plane`, `[y][x]`, of what the block answers for.
-    pub fn rows_of<'a, T>(&self, plane: &'a [T]) -> Rows<'a, T> {
-        Rows { values: plane, width: self.shape[2] }
+    /// The rows of `planes`, `[z][y][x]`, of what the block answers for.
+    pub fn rows_of<'a, T>(&self, planes: &'a [T]) -> Rows<'a, T> {
+        Rows { values: planes, width: self.shape[2] }
     }
 }
 
-/// The rows of one plane that a block answers for.
+/// The rows of some planes that a block answers for.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T> {
     values: &'a [T],
@@ -58,9 +58,14 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T> Rows<'a, T> {
-    /// Row `y`, from the block's first on.
+    /// Row `y`, counted from the first plane's first on.
     pub fn row(&self, y: usize) -> &'a [T] {
         &self.values[y * self.width..][..self.width]
+    }
+
+    /// All rows, plane after plane.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [T]> {
+        self.values.chunks_exact(self.width.max(1))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A volume: voxels in z, y, x order (x fastest) and their size. The voxels stay as they are stored, in memory or
 //! in a mapped file, and are converted block by block to what a computation needs.
 mod sample;
+mod stored;
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayViewMut2, Axis, s};
 
 use crate::error::{Error, Result};
-use crate::grey::Stored;
+use crate::intensity::Scaling;
 pub(crate) use sample::for_dtype;
 pub use sample::{Dtype, Sample};
 
@@ -202,16 +203,12 @@ impl Volume {
         for_dtype!(self.dtype, S => self.block(start, shape, S::grey))
     }
 
-    /// As [`read_f32`](Self::read_f32), but 8 and 16 bits without a sign are left as they are.
+    /// As [`read_f32`](Self::read_f32), normalised.
     ///
     /// # Panics
     /// Where the block is not inside the volume.
-    pub fn read_stored(&self, start: Shape, shape: Shape) -> Stored {
-        match self.dtype {
-            Dtype::U8 => Stored::U8(self.read(start, shape)),
-            Dtype::U16 => Stored::U16(self.read(start, shape)),
-            _ => Stored::F32(self.read_f32(start, shape)),
-        }
+    pub fn read_scaled(&self, start: Shape, shape: Shape, scaling: Scaling) -> Array3<f32> {
+        for_dtype!(self.dtype, S => self.block(start, shape, |value: S| scaling.apply(value.grey())))
     }
 
     /// All voxels as labels; an error names the first voxel that is no integer from 0 to `u32::MAX`.
@@ -335,13 +332,18 @@ impl Volume {
         len: usize,
     ) -> impl Iterator<Item = S> + '_ {
         let size = size_of::<S>();
-        let begin = self.store.row(z, y, self.shape, self.shape[2] * size) + x * size;
-        let bytes = &(*self.store.bytes).as_ref()[begin..begin + len * size];
+        let bytes = self.bytes_from([z, y, x], len, size);
         let swapped = self.store.swapped;
         bytes.chunks_exact(size).map(move |chunk| {
             let value: S = bytemuck::pod_read_unaligned(chunk);
             if swapped { value.swapped() } else { value }
         })
+    }
+
+    /// The bytes of `values` values of `size` bytes that lie one behind the other from voxel (z, y, x) on, as they are stored.
+    fn bytes_from(&self, [z, y, x]: Shape, values: usize, size: usize) -> &[u8] {
+        let begin = self.store.row(z, y, self.shape, self.shape[2] * size) + x * size;
+        &(*self.store.bytes).as_ref()[begin..begin + values * size]
     }
 
     /// Converts one block; planes in parallel.
@@ -350,7 +352,8 @@ impl Volume {
         T: Copy + Default + Send + Sync,
     {
         self.check(start, shape);
-        let mut block = Array3::default(shape);
+        // Zeros are given page by page to the thread that writes them.
+        let mut block = Array3::from_elem(shape, T::default());
         block.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, plane)| {
             self.plane(start[0] + z, [start[1], start[2]], plane, &convert);
         });

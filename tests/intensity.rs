@@ -2,6 +2,7 @@
 use ndarray::Array3;
 use proptest::prelude::*;
 use tascan::intensity::{Normalization, Scaling};
+use tascan::volume::{Sample, Volume};
 
 use crate::compare::assert_close;
 
@@ -81,6 +82,35 @@ fn constant_and_empty_volumes_are_errors() {
     }
     let empty = message(Array3::zeros((0, 4, 4)), Normalization::Robust);
     assert!(empty.contains("[0, 4, 4]"), "{empty}");
+}
+
+/// Numbers of a type, against the same numbers as `f32`.
+fn fits_as_its_grey_values<T: Sample>(make: impl Fn(usize) -> T) {
+    let stored =
+        Volume::from_array(Array3::from_shape_fn((9, 20, 30), |(z, y, x)| make((z * 20 + y) * 30 + x)), None);
+    let grey = stored.to_f32();
+    for normalization in [Normalization::Robust, Normalization::MinMax, Normalization::Authors] {
+        let scaling = normalization.fit_volume(&stored).unwrap();
+        assert_eq!(scaling, normalization.fit(grey.view()).unwrap(), "{} {normalization}", T::DTYPE);
+    }
+    let ends = [percentile(&grey, 1.0), percentile(&grey, 99.8)];
+    let robust = Normalization::Robust.fit_volume(&stored).unwrap();
+    assert_eq!(robust.offset, ends[0] as f32, "{}", T::DTYPE);
+    assert_eq!(robust.scale, (1.0 / (ends[1] - ends[0])) as f32, "{}", T::DTYPE);
+}
+
+#[test]
+fn stored_numbers_of_every_type_fit_as_their_grey_values() {
+    fits_as_its_grey_values(|i| (i * 31 % 251) as u8);
+    fits_as_its_grey_values(|i| (i * 31 % 251) as i8);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as u16);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as i16);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as u32 * 65537);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as i32 * 32749 - 1_000_000_000);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as u64 * 1_000_003);
+    fits_as_its_grey_values(|i| (i * 7919 % 65521) as i64 * 1_000_003 - 30_000_000_000);
+    fits_as_its_grey_values(|i| ((i * 7919 % 65521) as f32 - 40_000.0) / 7.0);
+    fits_as_its_grey_values(|i| ((i * 7919 % 65521) as f64 - 40_000.0) / 7.0);
 }
 
 #[test]

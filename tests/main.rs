@@ -8,6 +8,7 @@ mod coverage;
 mod cuda;
 mod damage;
 mod files;
+mod grey;
 mod intensity;
 mod metrics;
 mod needed;

@@ -12,7 +12,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use ndarray::parallel::prelude::*;
-use ndarray::{ArrayView3, Axis};
+use ndarray::{ArrayView3, Axis, Zip};
 
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing, Volume};
@@ -98,6 +98,9 @@ pub fn write<T: Sample>(path: &Path, voxels: ArrayView3<T>, spacing: Option<Spac
     write_as(path, voxels, spacing, Role::Raw)
 }
 
+/// Labels that are made u16 at a time: 4 MiB of them.
+const NARROWED: usize = 2 << 20;
+
 /// Writes labels (z, y, x) as u16 while they fit and as u32 beyond; the file appears only when it is complete. `path` may
 /// name a data set; it is `label` otherwise.
 ///
@@ -109,8 +112,15 @@ pub fn write_labels(path: &Path, labels: ArrayView3<u32>, spacing: Option<Spacin
         return write_as(path, labels, spacing, Role::Labels);
     }
     let mut writer = Writer::create(path, labels.dim().into(), Dtype::U16, spacing, Role::Labels)?;
-    for plane in labels.axis_chunks_iter(Axis(0), 1) {
-        writer.planes(plane.mapv(|label| label as u16).view())?;
+    let narrowed = |planes: ArrayView3<u32>| Zip::from(planes).par_map_collect(|&label| label as u16);
+    let (_, rows, columns) = labels.dim();
+    let mut chunks = labels.axis_chunks_iter(Axis(0), NARROWED.div_ceil((rows * columns).max(1)));
+    let mut ahead = chunks.next().map(narrowed);
+    while let Some(planes) = ahead {
+        // One thread writes while the others are a chunk ahead.
+        let written;
+        (written, ahead) = rayon::join(|| writer.planes(planes.view()), || chunks.next().map(narrowed));
+        written?;
     }
     writer.finish()
 }

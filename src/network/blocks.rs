@@ -1,12 +1,13 @@
 //! Every block of a volume through every network. Each device takes the next block when it has room for one. While a GPU works on
 //! a block, the CPU reads the next one, puts it behind the first, and takes over the result of the first while the GPU works on
 //! the next.
+use std::ops::Range;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use super::cuda::Kept;
-use super::engine::{Engine, Plane, Wanted};
+use super::engine::{Engine, Planes, Wanted};
 use super::pending::Pending;
 use crate::error::{Error, Result};
 use crate::grey::Grey;
@@ -26,9 +27,9 @@ pub struct Job<'a> {
 }
 
 /// Gives the voxels of a region (start, extent).
-pub type Read<'a> = dyn FnMut(Shape, Shape) -> Result<Grey> + Send + 'a;
-/// Gets a block, the number of the network, and of what the block answers for the plane z of the volume.
-pub type Sink<'a> = dyn FnMut(&Block, usize, usize, Plane) + Send + 'a;
+pub type Read<'a, 'v> = dyn FnMut(Shape, Shape) -> Result<Grey<'v>> + Send + 'a;
+/// Gets a block, the number of the network, and of what the block answers for some planes of the volume.
+pub type Sink<'a> = dyn FnMut(&Block, usize, Range<usize>, Planes) + Send + 'a;
 
 /// Every block through every network. Where a GPU has less memory than a block takes, it halves blocks from there on.
 ///
@@ -58,19 +59,19 @@ pub fn run(job: Job, shape: Shape, block: Shape, read: &mut Read, sink: &mut Sin
 }
 
 /// What all devices share.
-struct Work<'a> {
+struct Work<'a, 'v> {
     job: Job<'a>,
     shape: Shape,
     block: Shape,
     /// Blocks that no device has taken, the last one first.
     todo: Mutex<Vec<Block>>,
-    read: Mutex<&'a mut Read<'a>>,
+    read: Mutex<&'a mut Read<'a, 'v>>,
     sink: Mutex<&'a mut Sink<'a>>,
     /// The first error, at which all devices stop.
     failed: OnceLock<Error>,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     /// Keeps one device busy, from its first block on, until nothing is left or one has failed.
     fn drive(&self, (networks, first): (&[Engine], Option<Block>)) {
         let parts = first.map(|block| (block, 0)).into_iter().collect();
@@ -81,8 +82,8 @@ impl Work<'_> {
         }
     }
 
-    fn sink(&self, block: &Block, i: usize, z: usize, plane: Plane) {
-        lock(&self.sink)(block, i, z, plane);
+    fn sink(&self, block: &Block, i: usize, z: Range<usize>, planes: Planes) {
+        lock(&self.sink)(block, i, z, planes);
     }
 }
 
@@ -92,8 +93,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The way through one device, on which a GPU has one block more than the CPU has taken over.
-struct Pipe<'a, 'b> {
-    work: &'a Work<'b>,
+struct Pipe<'a, 'b, 'v> {
+    work: &'a Work<'b, 'v>,
     networks: &'a [Engine],
     /// What the device's memory suffices for.
     most: Shape,
@@ -105,7 +106,7 @@ struct Pipe<'a, 'b> {
     ahead: Option<(usize, Pending)>,
 }
 
-impl Pipe<'_, '_> {
+impl Pipe<'_, '_, '_> {
     fn run(mut self) -> Result<()> {
         while let Some((block, done)) = self.next() {
             if (0..3).any(|axis| block.shape[axis] > self.most[axis].next_multiple_of(tiles::ALIGNMENT)) {
@@ -115,7 +116,7 @@ impl Pipe<'_, '_> {
             }
             let mut voxels = lock(&self.work.read)(block.read_start, block.read_shape)?;
             if let [Engine::Cpu(_), ..] = self.networks {
-                voxels = voxels.into_normalised().into();
+                voxels = voxels.made_ready();
             }
             self.put_all(&voxels, block, done)?;
         }
@@ -157,7 +158,8 @@ impl Pipe<'_, '_> {
         match &self.networks[i] {
             Engine::Cpu(network) => {
                 network.logits(voxels.normalised().view(), &block.part(), &mut |z, plane| {
-                    self.work.sink(&block, i, block.start[0] + z, Plane::Logits(block.rows_of(plane)));
+                    let z = block.start[0] + z;
+                    self.work.sink(&block, i, z..z + 1, Planes::Logits(block.rows_of(plane)));
                 });
                 Ok(())
             }
@@ -175,6 +177,6 @@ impl Pipe<'_, '_> {
     fn finish(&mut self) -> Result<()> {
         let Some((i, pending)) = self.ahead.take() else { return Ok(()) };
         let block = pending.block;
-        pending.finish(&mut |z, plane| self.work.sink(&block, i, z, plane))
+        pending.finish(&mut |z, planes| self.work.sink(&block, i, z, planes))
     }
 }

@@ -23,14 +23,14 @@ pub enum Wanted {
     Kept,
 }
 
-/// One plane of what a block answers for.
+/// Planes of what a block answers for.
 #[derive(Clone, Copy)]
-pub enum Plane<'a> {
-    /// `[y][x][class]`
+pub enum Planes<'a> {
+    /// `[z][y][x][class]`
     Logits(Rows<'a, [f32; CLASSES]>),
-    /// `[y][x]`
+    /// `[z][y][x]`
     Classes(Rows<'a, u8>),
-    /// It stays on the GPU.
+    /// They stay on the GPU.
     Kept,
 }
 
@@ -68,9 +68,9 @@ impl Engine {
                 network.logits(voxels.normalised().view(), &block.part(), &mut keep);
             }
             Engine::Cuda(network) => {
-                network.start(voxels, &block, Wanted::Logits, None)?.finish(&mut |_, plane| {
-                    if let Plane::Logits(rows) = plane {
-                        (0..block.shape[1]).for_each(|y| logits.extend_from_slice(rows.row(y)));
+                network.start(voxels, &block, Wanted::Logits, None)?.finish(&mut |_, planes| {
+                    if let Planes::Logits(rows) = planes {
+                        rows.iter().for_each(|row| logits.extend_from_slice(row));
                     }
                 })?;
             }

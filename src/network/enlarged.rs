@@ -1,9 +1,10 @@
 //! A volume that the network sees reduced, on the only GPU that runs it: the logits of the small grid stay there, and what is
 //! wanted of the volume leaves it range of planes by range of planes, the GPU being one ahead of the host.
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cuda::bytes_per_voxel;
-use super::engine::{Plane, Wanted};
+use super::engine::{Planes, Wanted};
 use super::pending::Pending;
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
@@ -76,7 +77,7 @@ impl Enlarged {
         Ok(Enlarged { gpu: gpu.clone(), shape, enlargement, logits, classes })
     }
 
-    /// Enlarges the logits: `sink` gets what is wanted, plane by plane. `keeps_lowest`: the classes that stay are the lower ones of
+    /// Enlarges the logits: `sink` gets what is wanted, some planes at a time. `keeps_lowest`: the classes that stay are the lower ones of
     /// those that are there and these.
     ///
     /// # Errors
@@ -85,7 +86,7 @@ impl Enlarged {
         &self,
         wanted: Wanted,
         keeps_lowest: bool,
-        sink: &mut dyn FnMut(&Block, usize, Plane),
+        sink: &mut dyn FnMut(&Block, Range<usize>, Planes),
     ) -> Result<()> {
         let mut ahead: Option<Pending> = None;
         for range in tiles::blocks(self.shape, range(self.shape)) {
@@ -108,7 +109,7 @@ impl Enlarged {
 }
 
 /// Takes over a range of planes.
-fn finish(range: Pending, sink: &mut dyn FnMut(&Block, usize, Plane)) -> Result<()> {
+fn finish(range: Pending, sink: &mut dyn FnMut(&Block, Range<usize>, Planes)) -> Result<()> {
     let block = range.block;
-    range.finish(&mut |z, plane| sink(&block, z, plane))
+    range.finish(&mut |z, planes| sink(&block, z, planes))
 }

@@ -1,7 +1,8 @@
 //! The result for a block on its way from a GPU, which works on while the host does something else.
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::engine::{Plane, Wanted};
+use super::engine::{Planes, Wanted};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
 use crate::device::cuda::transfer::Fetched;
@@ -45,33 +46,36 @@ impl Pending {
             Wanted::Kept => {
                 find(Target::None)?;
                 // A byte that comes when the block is done.
-                Gpu::fetch(gpu.zeros(1)?, 1)?
+                Gpu::fetch(gpu.zeros(1)?, 1, 1)?
             }
         };
         Ok(Pending { block: *block, wanted, result })
     }
 
-    /// Waits for the result: `sink` gets what was wanted plane by plane, z of the volume upwards.
+    /// Waits for the result: `sink` gets what was wanted, some planes at a time, z of the volume upwards.
     ///
     /// # Errors
     /// Where the GPU fails.
-    pub fn finish(self, sink: &mut dyn FnMut(usize, Plane)) -> Result<()> {
+    pub fn finish(self, sink: &mut dyn FnMut(Range<usize>, Planes)) -> Result<()> {
         let Block { start: [first, ..], shape: [depth, rows, columns], .. } = self.block;
         let plane = (rows * columns).max(1);
+        let mut z = first..first;
+        let mut next = |values: usize| {
+            z = z.end..z.end + values / plane;
+            z.clone()
+        };
         match self.wanted {
-            Wanted::Logits => {
-                let planes = self.result.values::<[f32; CLASSES]>()?.chunks_exact(plane);
-                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Logits(self.block.rows_of(p))));
-            }
-            Wanted::Classes => {
-                let planes = self.result.values::<u8>()?.chunks_exact(plane);
-                (first..).zip(planes).for_each(|(z, p)| sink(z, Plane::Classes(self.block.rows_of(p))));
-            }
+            Wanted::Logits => self.result.for_each::<[f32; CLASSES]>(&mut |values| {
+                sink(next(values.len()), Planes::Logits(self.block.rows_of(values)));
+            }),
+            Wanted::Classes => self.result.for_each::<u8>(&mut |values| {
+                sink(next(values.len()), Planes::Classes(self.block.rows_of(values)));
+            }),
             Wanted::Kept => {
-                self.result.values::<u8>()?;
-                (first..first + depth).for_each(|z| sink(z, Plane::Kept));
+                self.result.for_each::<u8>(&mut |_| ())?;
+                sink(first..first + depth, Planes::Kept);
+                Ok(())
             }
         }
-        Ok(())
     }
 }

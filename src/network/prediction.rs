@@ -2,13 +2,15 @@
 //!
 //! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
 //! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host.
-use ndarray::{Array3, Array4, s};
+use std::ops::Range;
+
+use ndarray::{Array3, Array4, Axis, Ix3, SliceInfo, SliceInfoElem, s};
 use rayon::prelude::*;
 
 use super::axes::{ORDERS, transposed};
 use super::blocks::{self, Job, Read};
 use super::cuda::CudaNetwork;
-use super::engine::{Engine, Plane, Wanted};
+use super::engine::{Engine, Planes, Wanted};
 use super::enlarged::Enlarged;
 use super::inference::Network;
 use crate::device::Device;
@@ -79,9 +81,9 @@ impl Predictor {
         let networks: Vec<_> = self.networks.iter().map(|networks| &networks[..]).collect();
         let job =
             Job { networks: &networks, wanted: self.wanted(), kept: kept.as_ref().map(Target::Classes) };
-        blocks::run(job, shape, block, read, &mut |block, i, z, plane| {
-            prediction.add_plane(block, z, plane, (i, count));
-            done += share(block, count);
+        blocks::run(job, shape, block, read, &mut |block, i, z, planes| {
+            done += share(block, z.len(), count);
+            prediction.add_planes(block, z, planes, (i, count));
             progress(done as usize);
         })?;
         Ok(Prediction { on_gpu: kept, ..prediction })
@@ -141,17 +143,17 @@ impl Predictor {
         let mut network = |i: usize, wanted, kept, take: &mut Take| {
             let networks: Vec<_> = self.networks.iter().map(|networks| &networks[i..=i]).collect();
             let job = Job { networks: &networks, wanted, kept };
-            blocks::run(job, small, block, read, &mut |block, _, z, plane| {
-                take(block, z, plane);
-                done += share(block, count);
+            blocks::run(job, small, block, read, &mut |block, _, z, planes| {
+                done += share(block, z.len(), count);
+                take(block, z, planes);
                 progress(done as usize);
             })
         };
         if let Some(on_gpu) = self.enlarges_on_gpu(&enlargement) {
             for i in 0..count {
                 network(i, Wanted::Kept, Some(Target::Logits(&on_gpu.logits)), &mut |_, _, _| ())?;
-                on_gpu.enlarge(self.wanted(), i > 0, &mut |range, z, plane| {
-                    prediction.add_plane(range, z, plane, (i, count));
+                on_gpu.enlarge(self.wanted(), i > 0, &mut |range, z, planes| {
+                    prediction.add_planes(range, z, planes, (i, count));
                 })?;
             }
             return Ok(Prediction { on_gpu: on_gpu.classes, ..prediction });
@@ -159,22 +161,22 @@ impl Predictor {
         let whole = Block::whole(shape);
         let mut logits = Array3::from_elem(small, [0.0; CLASSES]);
         for i in 0..count {
-            network(i, Wanted::Logits, None, &mut |block, z, plane| {
-                if let Plane::Logits(rows) = plane {
-                    keep_plane(&mut logits, block, z, rows);
+            network(i, Wanted::Logits, None, &mut |block, z, planes| {
+                if let Planes::Logits(rows) = planes {
+                    keep_planes(&mut logits, block, z, rows);
                 }
             })?;
             for z in 0..shape[0] {
                 let plane = enlargement.plane(&logits, z);
-                prediction.add_plane(&whole, z, Plane::Logits(whole.rows_of(&plane)), (i, count));
+                prediction.add_planes(&whole, z..z + 1, Planes::Logits(whole.rows_of(&plane)), (i, count));
             }
         }
         Ok(prediction)
     }
 }
 
-/// Gets a block, and of what it answers for the plane z of the volume.
-type Take<'a> = dyn FnMut(&Block, usize, Plane) + Send + 'a;
+/// Gets a block, and of what it answers for some planes of the volume.
+type Take<'a> = dyn FnMut(&Block, Range<usize>, Planes) + Send + 'a;
 
 /// The weights for one axis order, or for the authors' four.
 fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weights> + '_ {
@@ -182,20 +184,29 @@ fn in_orders(weights: &Weights, transposes: bool) -> impl Iterator<Item = Weight
     orders.iter().map(|order| transposed(weights, *order))
 }
 
-/// Voxels of the block for each plane that it answers for, where `count` networks run.
-fn share(block: &Block, count: usize) -> f64 {
+/// Voxels of so many planes of what the block answers for, where `count` networks run.
+fn share(block: &Block, planes: usize, count: usize) -> f64 {
     let [_, rows, columns] = block.shape;
-    (rows * columns) as f64 / count as f64
+    (planes * rows * columns) as f64 / count as f64
 }
 
-/// Takes over what the block answers for of plane `at`.
-fn keep_plane(logits: &mut Array3<[f32; CLASSES]>, block: &Block, at: usize, rows: Rows<[f32; CLASSES]>) {
-    let [_, sy, sx] = block.start;
-    let [_, ny, nx] = block.shape;
-    let mut part = logits.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
-    for (y, mut target) in part.outer_iter_mut().enumerate() {
-        target.iter_mut().zip(rows.row(y)).for_each(|(target, logits)| *target = *logits);
+/// Takes over what the block answers for of the planes `at`.
+fn keep_planes(
+    logits: &mut Array3<[f32; CLASSES]>,
+    block: &Block,
+    at: Range<usize>,
+    rows: Rows<[f32; CLASSES]>,
+) {
+    let mut part = logits.slice_mut(part_of(block, at));
+    for (mut target, row) in part.rows_mut().into_iter().zip(rows.iter()) {
+        target.iter_mut().zip(row).for_each(|(target, logits)| *target = *logits);
     }
+}
+
+/// What the block answers for of the planes `at` of a volume.
+fn part_of(block: &Block, at: Range<usize>) -> SliceInfo<[SliceInfoElem; 3], Ix3, Ix3> {
+    let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
+    s![at, sy..sy + ny, sx..sx + nx]
 }
 
 impl Prediction {
@@ -208,48 +219,59 @@ impl Prediction {
         }
     }
 
-    /// Takes over what the block answers for of plane `at` from network `i` of `count`; probabilities come of logits alone.
-    fn add_plane(&mut self, block: &Block, at: usize, plane: Plane, (i, count): (usize, usize)) {
-        match plane {
-            Plane::Classes(rows) => self.add_classes(block, at, i, |y| rows.row(y).iter().copied()),
-            Plane::Logits(rows) => {
+    /// Takes over what the block answers for of the planes `at` from network `i` of `count`; probabilities come of logits alone.
+    fn add_planes(&mut self, block: &Block, at: Range<usize>, planes: Planes, (i, count): (usize, usize)) {
+        match planes {
+            Planes::Classes(rows) => self.add_classes(block, at, i, |y| rows.row(y).iter().copied()),
+            Planes::Logits(rows) => {
                 let class = |logits: &[f32; CLASSES]| softmax::class(*logits);
-                self.add_classes(block, at, i, |y| rows.row(y).iter().map(class));
+                self.add_classes(block, at.clone(), i, |y| rows.row(y).iter().map(class));
                 self.add_probabilities(block, at, rows, count);
             }
-            Plane::Kept => (),
+            Planes::Kept => (),
         }
     }
 
-    /// `row` gives the classes of a row of the block, network `i` of them all.
+    /// `row` gives the classes of a row of the block's planes, network `i` of them all.
     fn add_classes<R: Iterator<Item = u8>>(
         &mut self,
         block: &Block,
-        at: usize,
+        at: Range<usize>,
         i: usize,
         row: impl Fn(usize) -> R + Sync,
     ) {
-        let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
-        let mut classes = self.classes.slice_mut(s![at, sy..sy + ny, sx..sx + nx]);
-        let rows: Vec<_> = classes.outer_iter_mut().enumerate().collect();
-        rows.into_par_iter().for_each(|(y, mut classes)| {
+        let mut classes = self.classes.slice_mut(part_of(block, at));
+        in_shares(classes.rows_mut().into_iter().collect(), block).for_each(|(y, mut classes)| {
             for (class, found) in classes.iter_mut().zip(row(y)) {
                 *class = if i == 0 { found } else { found.min(*class) };
             }
         });
     }
 
-    fn add_probabilities(&mut self, block: &Block, at: usize, rows: Rows<[f32; CLASSES]>, count: usize) {
+    fn add_probabilities(
+        &mut self,
+        block: &Block,
+        at: Range<usize>,
+        rows: Rows<[f32; CLASSES]>,
+        count: usize,
+    ) {
         let Some(probabilities) = &mut self.probabilities else { return };
         let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
         let mut part = probabilities.slice_mut(s![.., at, sy..sy + ny, sx..sx + nx]);
-        let targets: Vec<_> = part.axis_iter_mut(ndarray::Axis(1)).enumerate().collect();
-        targets.into_par_iter().for_each(|(y, mut part)| {
-            for (x, logits) in rows.row(y).iter().enumerate() {
-                for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
-                    part[[c, x]] += p / count as f32;
+        for (z, mut plane) in part.axis_iter_mut(Axis(1)).enumerate() {
+            in_shares(plane.axis_iter_mut(Axis(1)).collect(), block).for_each(|(y, mut row)| {
+                for (x, logits) in rows.row(z * ny + y).iter().enumerate() {
+                    for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
+                        row[[c, x]] += p / count as f32;
+                    }
                 }
-            }
-        });
+            });
+        }
     }
+}
+
+/// Numbered rows of a block in parallel, no share of them too small to be worth a thread.
+fn in_shares<T: Send>(rows: Vec<T>, block: &Block) -> impl IndexedParallelIterator<Item = (usize, T)> {
+    const VOXELS: usize = 1 << 14;
+    rows.into_par_iter().enumerate().with_min_len(VOXELS / block.shape[2].max(1))
 }

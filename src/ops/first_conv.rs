@@ -76,7 +76,7 @@ impl Voxels {
     /// # Errors
     /// Those of [`Gpu::send`].
     pub fn send(gpu: &Arc<Gpu>, grey: &Grey) -> Result<Self> {
-        let sent = gpu.send(grey.bytes())?;
+        let sent = gpu.send(grey.bytes(), &|first, target| grey.copy_to(first, target))?;
         Ok(Voxels { sent, shape: grey.shape(), size: grey.size(), scaling: grey.scaling })
     }
 

@@ -15,6 +15,7 @@
 use ndarray::ArrayView3;
 
 use crate::error::Result;
+use crate::ops::regions::regions;
 use crate::volume::Shape;
 
 /// Greatest diameter of the typical cell where the network sees it, in voxels: the network sees 37 to each side and
@@ -91,9 +92,7 @@ fn propose(factors: impl Fn(usize) -> Shape, mut look: impl FnMut(usize) -> Resu
 /// Diameter in voxels of the ball with the volume of the typical cell: half of all cells' voxels lie in cells that
 /// are no larger.
 fn typical_diameter(labels: ArrayView3<u32>, count: u32) -> f64 {
-    let mut volumes = vec![0u64; count as usize + 1];
-    labels.iter().for_each(|&label| volumes[label as usize] += 1);
-    volumes[0] = 0;
+    let mut volumes: Vec<u64> = regions(labels, count).iter().map(|region| region.voxels).collect();
     volumes.sort_unstable();
     let all: u64 = volumes.iter().sum();
     let mut below = 0;

@@ -8,7 +8,8 @@ use ndarray::Array3;
 use rayon::prelude::*;
 
 use super::reduced_shape;
-use crate::grey::Stored;
+use crate::grey::{Grey, Stored};
+use crate::intensity::Scaling;
 use crate::volume::{Dtype, Ranges, Sample, Shape, Volume, for_dtype};
 
 /// Rows of a box in which the sum of a column of 16-bit numbers has at most 32 bits.
@@ -51,14 +52,15 @@ impl<'a> Reduced<'a> {
         }
     }
 
-    /// As [`read_f32`](Self::read_f32), but where a box is one voxel, the voxels as they are stored.
+    /// The means of the `shape` boxes from box `start` on, `scaling` being yet to be applied to them; voxels as they are stored
+    /// where a box is one voxel.
     ///
     /// # Panics
     /// Where the block is not inside the reduced volume.
-    pub fn read(&self, start: Shape, shape: Shape) -> Stored {
+    pub fn grey(&self, start: Shape, shape: Shape, scaling: Scaling) -> Grey<'a> {
         match self.factors {
-            [1, 1, 1] => self.volume.read_stored(start, shape),
-            _ => Stored::F32(self.read_f32(start, shape)),
+            [1, 1, 1] => Grey::of_block(self.volume, start, shape, scaling),
+            _ => Grey::new(Stored::F32(self.read_f32(start, shape)), scaling),
         }
     }
 

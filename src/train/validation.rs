@@ -9,7 +9,6 @@ use super::volumes::{Preparation, Volume, read_all};
 use crate::cells::{self, FOREGROUND, MEMBRANE};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::grey::Grey;
 use crate::metrics::{self, Scores};
 use crate::network::engine;
 use crate::network::prediction::Predictor;
@@ -69,8 +68,8 @@ impl Validator {
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
         let block = engine::default_block(&self.device, shape, [1; 3])?;
-        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| -> Result<Grey> {
-            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into())
+        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
+            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).into())
         };
         let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();

@@ -66,8 +66,8 @@ pub(super) fn predict(predictor: &Predictor, volume: &Array3<f32>, block: [usize
 }
 
 /// The voxels of a region, as blocks are given them.
-pub(super) fn region(volume: &Array3<f32>, [z, y, x]: Shape, [depth, rows, columns]: Shape) -> Grey {
-    volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).to_owned().into()
+pub(super) fn region(volume: &Array3<f32>, [z, y, x]: Shape, [depth, rows, columns]: Shape) -> Grey<'_> {
+    volume.slice(s![z..z + depth, y..y + rows, x..x + columns]).into()
 }
 
 fn predict_all(predictor: &Predictor, volume: &Array3<f32>, block: [usize; 3]) -> Result<Prediction> {

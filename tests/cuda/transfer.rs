@@ -1,7 +1,10 @@
 //! Copies from and to the host.
 use std::sync::Arc;
 
+use cudarc::driver::DeviceRepr;
 use tascan::device::cuda::Gpu;
+use tascan::device::cuda::kernels::Launch;
+use tascan::device::cuda::memory::Buffer;
 
 use super::driver::{emulated, emulated_in_orders};
 
@@ -18,8 +21,16 @@ fn come_back(gpu: &Arc<Gpu>) {
         gpu.download_from(&buffer, first, &mut found).unwrap();
         assert!(found == values[first..], "from {first}");
     }
-    let fetched = Gpu::fetch(buffer, 4 * values.len()).unwrap();
-    assert!(fetched.values::<u32>().unwrap() == values);
+    // Whole multiples of 3,000 values.
+    let mut found = Vec::new();
+    let fetched = Gpu::fetch(buffer, 4 * values.len(), 12_000).unwrap();
+    fetched
+        .for_each(&mut |part: &[u32]| {
+            assert!(part.len().is_multiple_of(3000) || found.len() + part.len() == values.len());
+            found.extend_from_slice(part);
+        })
+        .unwrap();
+    assert!(found == values);
 }
 
 #[test]
@@ -30,4 +41,62 @@ fn large_arrays_come_back() {
 #[test]
 fn large_arrays_come_back_in_whatever_order_streams_run() {
     emulated_in_orders("cuda::transfer::large_arrays_come_back_in_whatever_order_streams_run", 3, come_back);
+}
+
+/// `Regions` of kernels/regions.cu.
+#[repr(C)]
+struct Regions {
+    labels: u64,
+    sizes: u64,
+    firsts: u64,
+    voxels: i64,
+}
+
+// SAFETY: integers in the layout of the kernel's parameter.
+unsafe impl DeviceRepr for Regions {}
+
+/// Sends label 1 + i * `step` modulo `count` for voxel i, `step` and `count` having no common divisor, and launches the kernel
+/// that finds the first voxel of each label.
+fn send_labels(gpu: &Arc<Gpu>, count: usize, step: usize) -> Buffer {
+    let label = |i: usize| (1 + i * step % count) as u32;
+    let sent = gpu.send(4 * count, &|first, target| {
+        for (i, place) in (first / 4..).zip(target.chunks_exact_mut(4)) {
+            place.copy_from_slice(&label(i).to_ne_bytes());
+        }
+    });
+    let (sent, sizes) = (sent.unwrap(), gpu.zeros(4 * count).unwrap());
+    let firsts = gpu.zeros(4 * count).unwrap();
+    let arguments = Regions {
+        labels: sent.address(),
+        sizes: sizes.address(),
+        firsts: firsts.address(),
+        voxels: count as i64,
+    };
+    let launch = Launch { grid: [count.div_ceil(256) as u32, 1, 1], threads: 256 };
+    let kernel = gpu.kernel("regions", "regions").unwrap();
+    // SAFETY: all three arrays have `count` values, and labels are from 1 to `count`.
+    unsafe { gpu.launch(&kernel, launch, &arguments) }.unwrap();
+    firsts
+}
+
+/// Arrays of more than two parts, the second one sent while the kernel for the first may still be running.
+fn arrive(gpu: &Arc<Gpu>) {
+    let count = 4_500_007;
+    let steps = [7919, 104_729];
+    let firsts = steps.map(|step| send_labels(gpu, count, step));
+    for (step, firsts) in steps.into_iter().zip(firsts) {
+        let mut found = vec![0u32; count];
+        gpu.download(&firsts, &mut found).unwrap();
+        assert!((0..count).all(|i| found[i * step % count] == !(i as u32)), "step {step}");
+    }
+}
+
+#[test]
+fn what_is_sent_arrives() {
+    emulated("cuda::transfer::what_is_sent_arrives", arrive);
+}
+
+#[test]
+fn what_is_sent_arrives_in_whatever_order_streams_run() {
+    emulated_in_orders("cuda::transfer::what_is_sent_arrives_in_whatever_order_streams_run", 3, arrive);
 }

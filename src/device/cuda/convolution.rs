@@ -42,13 +42,14 @@ impl Grid {
         Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
     }
 
-    /// The values of type `T` as all that was launched before leaves them, without waiting for them.
+    /// The values of type `T` as all that was launched before leaves them, without waiting for them; whole planes at a time.
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
     pub fn fetch<T: Pod>(self) -> Result<Fetched> {
-        let values = self.shape.iter().product::<usize>() * self.channels;
-        Gpu::fetch(self.buffer, values * size_of::<T>())
+        let [depth, rows, columns] = self.shape;
+        let plane = rows * columns * self.channels * size_of::<T>();
+        Gpu::fetch(self.buffer, depth * plane, plane)
     }
 
     /// Where it lies on the device.

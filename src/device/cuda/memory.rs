@@ -35,14 +35,15 @@ impl<P> Default for Pool<P> {
 }
 
 impl<P: Piece> Pool<P> {
-    /// The smallest piece that is large enough, unless most of it would lie idle; where there is none, the driver is asked.
+    /// The smallest piece that is large enough, unless most of it would lie idle, of equal ones the one that has waited longest;
+    /// where there is none, the driver is asked.
     pub(super) fn take(&mut self, bytes: usize) -> Option<P> {
         let bytes = bytes.max(1);
         let fits = |size: usize| bytes <= size && size <= 2 * bytes;
         let pieces = self.free.iter().enumerate().filter(|(_, piece)| fits(piece.bytes()));
         let found = pieces.min_by_key(|(_, piece)| piece.bytes()).map(|(i, _)| i);
         self.allocations += u64::from(found.is_none());
-        found.map(|i| self.free.swap_remove(i))
+        found.map(|i| self.free.remove(i))
     }
 
     /// Bytes of all that waits.

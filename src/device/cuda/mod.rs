@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`kernels`] | the kernels that the build has compiled, and how they are launched |
 //! | [`memory`] | device memory, kept for the next one who needs as much |
+//! | `pinned` | the host's side of copies |
 //! | [`transfer`] | copies from and to the host beside the kernels |
 //! | [`volume`] | one value for each voxel |
 //! | [`roof`] | what the GPU can do at most |
@@ -15,6 +16,7 @@ pub mod convolution;
 pub mod kernels;
 pub mod memory;
 pub mod packing;
+mod pinned;
 pub mod roof;
 pub mod training;
 pub mod transfer;
@@ -61,7 +63,7 @@ pub struct Gpu {
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
     buffers: Mutex<memory::Pool<CudaSlice<u8>>>,
     passages: Mutex<memory::Pool<transfer::Passage>>,
-    pinned: Mutex<memory::Pool<transfer::Pinned>>,
+    pinned: Mutex<memory::Pool<pinned::Pinned>>,
 }
 
 impl Gpu {

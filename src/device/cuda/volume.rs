@@ -50,13 +50,14 @@ impl<T: Pod> DeviceVolume<T> {
         Ok(values)
     }
 
-    /// The values as all that was launched before leaves them, without waiting for them.
+    /// The values as all that was launched before leaves them, without waiting for them; whole planes at a time.
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.
     pub fn fetch(self) -> Result<Fetched> {
-        let bytes = self.voxels() * size_of::<T>();
-        Gpu::fetch(self.buffer, bytes)
+        let [depth, rows, columns] = self.shape;
+        let plane = rows * columns * size_of::<T>();
+        Gpu::fetch(self.buffer, depth * plane, plane)
     }
 
     /// Number of voxels.

@@ -21,6 +21,9 @@ struct Arguments {
 // SAFETY: integers in the layout of the kernel's parameter.
 unsafe impl DeviceRepr for Arguments {}
 
+/// Pairs for each label: cells have some 15 neighbours, and each pair is there in both directions.
+const PAIRS_PER_LABEL: usize = 16;
+
 /// Counts the contacts of labels 1 to `count` in the voxels where `core` is not 0, or everywhere without it.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub fn contacts(
     count: u32,
 ) -> Result<Contacts> {
     let core = core.map_or(0, DeviceVolume::address);
-    let found = pairs::collect(gpu, count as usize, |pairs| {
+    let found = pairs::collect(gpu, count as usize * PAIRS_PER_LABEL, |pairs| {
         let arguments = Arguments { labels: labels.address(), core, pairs, shape: extent(labels.shape) };
         // SAFETY: both volumes have the extent that is stated.
         unsafe { gpu.launch_named(["contacts", "contacts"], in_runs(labels.shape), &arguments) }

@@ -22,6 +22,9 @@ struct Saddles {
 // SAFETY: integers in the layout of the kernel's parameter.
 unsafe impl DeviceRepr for Saddles {}
 
+/// Pairs for each label: a basin has some 15 neighbours at most, and each pair is there once.
+const PAIRS_PER_LABEL: usize = 8;
+
 /// The saddles of all touching pairs of labels 1 to `count`, sorted by labels.
 ///
 /// # Errors
@@ -32,13 +35,14 @@ pub fn saddles(
     squared: &DeviceVolume<u32>,
     count: usize,
 ) -> Result<Vec<Saddle>> {
-    let found = pairs::collect(gpu, count, |pairs| {
+    let found = pairs::collect(gpu, count * PAIRS_PER_LABEL, |pairs| {
         let shape = extent(labels.shape);
         let arguments = Saddles { labels: labels.address(), squared: squared.address(), pairs, shape };
         // SAFETY: both volumes have the extent that is stated.
         unsafe { gpu.launch_named(["saddles", "saddles"], in_runs(labels.shape), &arguments) }
     })?;
-    let mut saddles: Vec<_> = found.into_iter().map(|((a, b), squared)| Saddle { a, b, squared }).collect();
+    let mut saddles: Vec<_> =
+        found.into_par_iter().map(|((a, b), squared)| Saddle { a, b, squared }).collect();
     saddles.par_sort_unstable();
     Ok(saddles)
 }
