@@ -69,7 +69,7 @@ __device__ void double_grid(const Doubling<float>& doubling) {
 template <int Cout, int TileY, class Half>
 __device__ void double_grid(const Doubling<Half>& doubling) {
     const Convolution<Half>& conv = doubling.conv;
-    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps, Cout == 32 ? 2 : 1>;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps, 1>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const ParityTile<TileY> parity_tile(doubling.first);
