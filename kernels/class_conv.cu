@@ -1,15 +1,16 @@
-// The last convolution: 3x3x3, padding 1, 32 channels to the logits of three classes, `[z][y][x][class]` in f32, and to the most
-// probable class, u8.
+// The last convolution: 3x3x3, padding 1, 32 channels to the logits of three classes, `[z][y][x][class]` in f32, and to
+// the most probable class, u8.
 //
-// `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`, for the part of a block of the volume that the block answers
-// for. In f32, weights packed `[z][y][x][c][i]`, a block of threads
-// computes 4x8x16 voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose
-// distance in shared memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared
-// memory too, to be written in whole sectors.
+// `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`, for the part of a block of the volume that the block
+// answers for. In f32, weights packed `[z][y][x][c][i]`, a block of threads computes 4x8x16 voxels, a thread 4 of them
+// along x with all classes. Neighbouring threads take neighbouring rows, whose distance in shared memory is an odd
+// number of 16 bytes, so that they read without conflict; the result goes through shared memory too, to be written in
+// whole sectors.
 //
-// On tensor cores a block of threads goes along z: it has one plane of voxels in shared memory while the next one is brought, and
-// multiplies each voxel once by the weights of all three planes of the window, so that three planes of sums are on their way. A row
-// of a matrix operand is a voxel, and a column is a class together with a plane of the window. Weights stay in registers.
+// On tensor cores a block of threads goes along z: it has one plane of voxels in shared memory while the next one is
+// brought, and multiplies each voxel once by the weights of all three planes of the window, so that three planes of
+// sums are on their way. A row of a matrix operand is a voxel, and a column is a class together with a plane of the
+// window. Weights stay in registers.
 #include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma.cuh"
@@ -105,8 +106,8 @@ __device__ Shape input_origin(const ClassConvolution<Value>& conv, Shape tile) {
     return {conv.first.z + tile.z - 1, conv.first.y + tile.y - 1, conv.first.x + tile.x - 1};
 }
 
-// Planes of the input that shared memory has at a time. At 7.5, which has no asynchronous copies and half the shared memory, other
-// blocks compute while one loads.
+// Planes of the input that shared memory has at a time. At 7.5, which has no asynchronous copies and half the shared
+// memory, other blocks compute while one loads.
 #if __CUDA_ARCH__ >= 800
 constexpr int Planes = 2;
 #else
@@ -130,10 +131,10 @@ struct March {
     Shared& shared;
     const uint4* next;              // first voxel of the tile in the plane that is fetched next
     const long long plane_units;    // of the volume
-    int offset[Copies];             // of what the thread copies, behind the first voxel; negative where there is nothing
+    int offset[Copies];             // from there to what the thread copies; negative where there is nothing
     unsigned weights[9][Steps][4];  // [y, x], as the lanes of mma want them
-    // Of voxels r and r + 8 of a row, r being lane / 4: class lane % 4 of the plane that comes next and of this one, then of the
-    // last one, and a column of zeros.
+    // Of voxels r and r + 8 of a row, r being lane / 4: class lane % 4 of the plane that comes next and of this one,
+    // then of the last one, and a column of zeros.
     float sum[Rows][2][4];
 
     // The first input voxel is `origin`. Those outside the volume are zero in every plane.
@@ -232,11 +233,11 @@ struct March {
     }
 };
 
-// Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find the most
-// probable classes of voxels 0 to 7, those with class 1 of voxels 8 to 15.
+// Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find
+// the most probable classes of voxels 0 to 7, those with class 1 of voxels 8 to 15.
 template <int Rows>
-__device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias, const Place (&places)[2], Shape extent,
-                                      Shape first) {
+__device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias, const Place (&places)[2],
+                                      Shape extent, Shape first) {
     const int which = threadIdx.x % 4, rows = min(Rows, extent.y - first.y);
     const bool is_near = which == 0;
     first.x += threadIdx.x % 32 / 4;

@@ -24,6 +24,17 @@ struct Word<__half> {
         const __half2 pair = __halves2half2(nearest(low), nearest(high));
         return *reinterpret_cast<const unsigned*>(&pair);
     }
+
+    // With the ReLU before it.
+    static __device__ __forceinline__ unsigned of_positive(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+        const __half2 limit = __floats2half2_rn(65504.0f, 65504.0f), zero = __floats2half2_rn(0.0f, 0.0f);
+        const __half2 pair = __hmin2(__hmax2(__floats2half2_rn(low, high), zero), limit);
+        return *reinterpret_cast<const unsigned*>(&pair);
+#else
+        return of(fmaxf(low, 0.0f), fmaxf(high, 0.0f));
+#endif
+    }
 };
 
 // The upper half of an f32, whose range it has.
@@ -36,6 +47,10 @@ struct Word<__nv_bfloat16> {
     static __device__ __forceinline__ unsigned of(float low, float high) {
         const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
         return *reinterpret_cast<const unsigned*>(&pair);
+    }
+
+    static __device__ __forceinline__ unsigned of_positive(float low, float high) {
+        return of(fmaxf(low, 0.0f), fmaxf(high, 0.0f));
     }
 };
 
@@ -54,6 +69,13 @@ template <class Half>
 __device__ __forceinline__ uint4 to_halves(const float (&values)[8]) {
     return make_uint4(Word<Half>::of(values[0], values[1]), Word<Half>::of(values[2], values[3]),
                       Word<Half>::of(values[4], values[5]), Word<Half>::of(values[6], values[7]));
+}
+
+// With the ReLU before it.
+template <class Half>
+__device__ __forceinline__ uint4 to_positive_halves(const float (&values)[8]) {
+    return make_uint4(Word<Half>::of_positive(values[0], values[1]), Word<Half>::of_positive(values[2], values[3]),
+                      Word<Half>::of_positive(values[4], values[5]), Word<Half>::of_positive(values[6], values[7]));
 }
 
 // The scale and shift of eight channels, from `channel` on of scale [channels], shift [channels].

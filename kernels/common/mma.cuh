@@ -13,9 +13,20 @@ __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half
                  : "memory");
 }
 
+// `sum += a b`: 16x8 times 8x8.
+template <class Half>
+__device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[2], unsigned b);
+
 // `sum += a b`: 16x16 times 16x8. At 7.5 two products of 8 channels each.
 template <class Half>
 __device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
+
+template <>
+__device__ __forceinline__ void multiply<__half>(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(b));
+}
 
 template <>
 __device__ __forceinline__ void multiply<__half>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
@@ -25,16 +36,19 @@ __device__ __forceinline__ void multiply<__half>(float (&sum)[4], const unsigned
                  : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(b0));
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[2]), "r"(a[3]), "r"(b1));
+    multiply<__half>(sum, {a[0], a[1]}, b0);
+    multiply<__half>(sum, {a[2], a[3]}, b1);
 #endif
 }
 
 #if __CUDA_ARCH__ >= 800
+template <>
+__device__ __forceinline__ void multiply<__nv_bfloat16>(float (&sum)[4], const unsigned (&a)[2], unsigned b) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(b));
+}
+
 template <>
 __device__ __forceinline__ void multiply<__nv_bfloat16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0,
                                                         unsigned b1) {

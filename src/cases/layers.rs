@@ -221,7 +221,7 @@ impl<'a> Layers<'a> {
             skip: None,
             output: (input.shape, first_conv::COUT),
             precisions: [Precision::F32, self.precision],
-            pipe: Pipe::Scalar,
+            pipe: self.pipe(),
         };
         let voxels = self.on_gpu(|gpu| Voxels::send(gpu, grey))?;
         let output = self.output(&layer);

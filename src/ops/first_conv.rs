@@ -14,7 +14,7 @@ use ndarray::ArrayView3;
 use super::activations::Activations;
 use super::batch_norm::Affine;
 use super::blocks::linear;
-use super::correlation::{Correlation, weight_gradient};
+use super::correlation::{Correlation, positions, weight_gradient};
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, with_bias};
@@ -33,6 +33,8 @@ pub const COUT: usize = 32;
 const POSITIONS: usize = 27;
 /// The voxel, and the constant 1.
 const CIN: usize = 2;
+/// Columns of the matrices of voxels on tensor cores: two for each position, and some that are empty.
+const COLUMNS: usize = 64;
 
 /// How the kernels are launched; each has its own name.
 pub(crate) const PLAN: Plan =
@@ -122,6 +124,17 @@ impl OnGpu {
     }
 }
 
+/// The position that the voxels in a pair of columns have in the kernel, z, y, x. Four neighbouring pairs have rows
+/// that lie in different banks of shared memory (`Mma` in kernels/first_conv.cu).
+fn tap(pair: usize) -> Option<usize> {
+    let (row, x) = match pair {
+        0..24 => (pair % 8, pair / 8),
+        24..POSITIONS => (8, pair - 24),
+        _ => return None,
+    };
+    Some(row * 3 + x)
+}
+
 /// Voxels with their constant channel, as [`FirstConv::forward`] takes them.
 pub fn input(batch: &[ArrayView3<f32>]) -> Activations {
     let shape = batch.first().map_or([0; 3], |volume| volume.dim().into());
@@ -144,21 +157,49 @@ impl FirstConv<'_> {
         Correlation::new([COUT, CIN], [3, 1], self.bias2, |(o, i, k)| self.folded(o, i, linear(k, [3; 3])))
     }
 
-    /// `relu(norm(conv2(conv1(x))))` on a GPU; voxels are normalised there, and the constant channel is made there.
+    /// `relu(norm(conv2(conv1(x))))` on a GPU; voxels are normalised there, and the constant channel is made there, in
+    /// f32 as a channel, on tensor cores as a part of the shift.
     ///
     /// # Errors
     /// Those of [`Convolution::new`].
     pub fn on_gpu(&self, gpu: &Arc<Gpu>, precision: Precision, norm: &Affine) -> Result<OnGpu> {
-        let kernel = match precision {
-            Precision::F32 => "first_conv_f32",
-            Precision::F16 => "first_conv_f16",
-            Precision::Bf16 => "first_conv_bf16",
+        let (plan, packed, epilogue) = match precision {
+            Precision::F32 => {
+                let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
+                let packed = window.pack(precision, |k, i, o| self.folded(o, i, linear(k, [3; 3])));
+                (Plan { kernel: "first_conv_f32", ..PLAN }, packed, with_bias(norm, self.bias2))
+            }
+            Precision::F16 => self.on_tensor_cores("first_conv_f16", precision, norm),
+            Precision::Bf16 => self.on_tensor_cores("first_conv_bf16", precision, norm),
         };
-        let plan = Plan { kernel, ..PLAN };
-        // The sums are f32 whatever the precision, and so are the weights.
-        let window = Window { extent: [3; 3], cin: CIN, cout: COUT, chunk: CIN };
-        let packed = window.pack(Precision::F32, |k, i, o| self.folded(o, i, linear(k, [3; 3])));
-        Convolution::new(gpu, plan, &packed, None, &with_bias(norm, self.bias2)).map(OnGpu)
+        Convolution::new(gpu, plan, &packed, None, &epilogue).map(OnGpu)
+    }
+
+    /// How the kernel is launched, its weights and its shifts. Both halves of a voxel get the same weight.
+    fn on_tensor_cores(
+        &self,
+        kernel: &'static str,
+        precision: Precision,
+        norm: &Affine,
+    ) -> (Plan, Vec<u8>, Vec<f32>) {
+        let window = Window { extent: [1; 3], cin: COLUMNS, cout: COUT, chunk: COLUMNS };
+        let packed = window.pack(precision, |_, column, o| {
+            tap(column / 2).map_or(0.0, |k| norm.scale[o] * self.folded(o, 0, k))
+        });
+        (Plan { kernel, tile: [8, 8, 32], ..PLAN }, packed, self.shifts(norm, &window))
+    }
+
+    /// The shift of each channel, the constant channel's part in it, for each way in which a window may reach out of
+    /// the volume: `[z][y][x][column]`, each axis being 1 where nothing is before the voxel, plus 2 where nothing is
+    /// behind it.
+    fn shifts(&self, norm: &Affine, window: &Window) -> Vec<f32> {
+        let shift = |lacks: Shape, o: usize| {
+            let is_inside = |k: &Shape| (0..3).all(|axis| lacks[axis] & [1, 0, 2][k[axis]] == 0);
+            let constant = positions([3; 3]).filter(is_inside).map(|k| self.folded(o, 1, linear(k, [3; 3])));
+            let sum = f64::from(self.bias2[o]) + constant.map(f64::from).sum::<f64>();
+            (f64::from(norm.shift[o]) + f64::from(norm.scale[o]) * sum) as f32
+        };
+        positions([4; 3]).flat_map(|lacks| window.columns().map(move |o| shift(lacks, o))).collect()
     }
 
     /// Channel `i` to channel `o` at position `k`, in f64, so that folding costs no accuracy.

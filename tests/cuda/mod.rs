@@ -5,6 +5,7 @@ mod driver;
 mod enlargement;
 mod images;
 mod network;
+mod outer_layers;
 mod real;
 mod segment;
 mod selftest;

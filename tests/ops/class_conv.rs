@@ -18,7 +18,15 @@ fn source(place: [isize; 3], k: [usize; 3]) -> [isize; 3] {
     [0, 1, 2].map(|axis| place[axis] + k[axis] as isize - 1)
 }
 
-fn plain(weight: &[f32], bias: &[f32], x: &Activations, n: usize, place: [isize; 3], class: usize) -> f64 {
+/// The logit of a class at one voxel.
+pub fn plain(
+    weight: &[f32],
+    bias: &[f32],
+    x: &Activations,
+    n: usize,
+    place: [isize; 3],
+    class: usize,
+) -> f64 {
     let products = positions(3).flat_map(|k| (0..CIN).map(move |i| (k, i)));
     f64::from(bias[class])
         + products

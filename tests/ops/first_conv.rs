@@ -11,13 +11,13 @@ const TOLERANCE: f64 = 1e-5;
 const SHAPE: [usize; 3] = [3, 4, 7];
 
 /// conv1.weight, conv1.bias, conv2.weight, conv2.bias
-type Parameters = [Vec<f32>; 4];
+pub type Parameters = [Vec<f32>; 4];
 
-fn parameters() -> Parameters {
+pub fn parameters() -> Parameters {
     [noise(MIDDLE, 1), noise(MIDDLE, 2), noise(COUT * MIDDLE * 27, 3), noise(COUT, 4)]
 }
 
-fn conv([weight1, bias1, weight2, bias2]: &Parameters) -> FirstConv<'_> {
+pub fn conv([weight1, bias1, weight2, bias2]: &Parameters) -> FirstConv<'_> {
     FirstConv { weight1, bias1, weight2, bias2 }
 }
 
@@ -26,7 +26,12 @@ fn volume() -> Array3<f32> {
 }
 
 /// conv2(conv1(x)) at one output element, the padding of conv2 being zero.
-fn plain([weight1, bias1, weight2, bias2]: &Parameters, x: &Array3<f32>, place: [isize; 3], o: usize) -> f64 {
+pub fn plain(
+    [weight1, bias1, weight2, bias2]: &Parameters,
+    x: &Array3<f32>,
+    place: [isize; 3],
+    o: usize,
+) -> f64 {
     let mut sum = f64::from(bias2[o]);
     for (k, position) in positions(3).enumerate() {
         let from = [0, 1, 2].map(|axis| (place[axis] + position[axis] as isize - 1) as usize);

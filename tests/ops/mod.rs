@@ -2,7 +2,7 @@
 mod adam;
 mod basins;
 mod batch_norm;
-mod class_conv;
+pub mod class_conv;
 mod contacts;
 mod conv3d;
 mod conv_transpose3d;
@@ -10,7 +10,7 @@ mod correlation;
 mod distance;
 pub mod enlargement;
 mod erosion;
-mod first_conv;
+pub mod first_conv;
 mod flood;
 pub mod grids;
 pub mod loss;

@@ -38,6 +38,12 @@ impl Window {
         }
     }
 
+    /// The output channels in the order of the columns of their matrices, which tensor cores have them in.
+    pub fn columns(&self) -> impl Iterator<Item = usize> + use<> {
+        let matrices = self.cout.div_ceil(COLUMNS);
+        (0..matrices * COLUMNS).map(move |at| channel(matrices, at / COLUMNS, at % COLUMNS))
+    }
+
     /// `[position][input channel][output channel]`
     fn rows(&self, weight: impl Fn(Shape, usize, usize) -> f32) -> Vec<f32> {
         let mut packed = Vec::new();
@@ -49,8 +55,8 @@ impl Window {
         packed
     }
 
-    /// `[chunk][position][step][pair of matrices][lane][8 values]`; a single matrix has 4 values in place of 8. Output channels
-    /// beyond the last one are zero, and so is what lies behind the last step: kernels read AHEAD steps on.
+    /// `[chunk][position][step][pair of matrices][lane][8 values]`; a single matrix has 4 values in place of 8. Output
+    /// channels beyond the last one are zero, and so is what lies behind the last step: kernels read AHEAD steps on.
     fn fragments<H: Pod>(
         &self,
         round: impl Fn(f32) -> H,
@@ -86,8 +92,8 @@ fn place(lane: usize, value: usize) -> (usize, usize) {
     (2 * (lane % 4) + value % 2 + 8 * (value / 2), lane / 4)
 }
 
-/// The output channel of a matrix's column. Of up to four matrices a lane ends up with columns 2t and 2t + 1 of each: these are
-/// given neighbouring channels, 8 of four matrices, which it then writes at once.
+/// The output channel of a matrix's column. Of up to four matrices a lane ends up with columns 2t and 2t + 1 of each:
+/// these are given neighbouring channels, 8 of four matrices, which it then writes at once.
 fn channel(matrices: usize, matrix: usize, column: usize) -> usize {
     let group = matrices.min(4);
     COLUMNS * group * (matrix / group) + 2 * group * (column / 2) + 2 * (matrix % group) + column % 2
