@@ -5,6 +5,7 @@ use cudarc::driver::DeviceRepr;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::kernels::Launch;
 use tascan::device::cuda::memory::Buffer;
+use tascan::device::cuda::transfer::Fetched;
 
 use super::driver::{emulated, emulated_in_orders};
 
@@ -21,16 +22,24 @@ fn come_back(gpu: &Arc<Gpu>) {
         gpu.download_from(&buffer, first, &mut found).unwrap();
         assert!(found == values[first..], "from {first}");
     }
-    // Whole multiples of 3,000 values.
-    let mut found = Vec::new();
-    let fetched = Gpu::fetch(buffer, 4 * values.len(), 12_000).unwrap();
+    assert!(taken(Gpu::fetch(buffer, 4 * values.len(), UNIT).unwrap()) == values);
+}
+
+/// Bytes of which parts are whole multiples.
+const UNIT: usize = 12_000;
+
+/// All values that are on their way.
+fn taken(fetched: Fetched) -> Vec<u32> {
+    let mut values = Vec::new();
+    let mut rest_was_taken = false;
     fetched
         .for_each(&mut |part: &[u32]| {
-            assert!(part.len().is_multiple_of(3000) || found.len() + part.len() == values.len());
-            found.extend_from_slice(part);
+            assert!(!rest_was_taken);
+            rest_was_taken = !(4 * part.len()).is_multiple_of(UNIT);
+            values.extend_from_slice(part);
         })
         .unwrap();
-    assert!(found == values);
+    values
 }
 
 #[test]
@@ -79,11 +88,15 @@ fn send_labels(gpu: &Arc<Gpu>, count: usize, step: usize) -> Buffer {
     firsts
 }
 
-/// Arrays of more than two parts, the second one sent while the kernel for the first may still be running.
+/// Arrays of more than two parts, the second one sent while the kernel for the first may still be running, and a third one on its way
+/// back through the same memory.
 fn arrive(gpu: &Arc<Gpu>) {
     let count = 4_500_007;
     let steps = [7919, 104_729];
+    let values = numbers();
+    let fetched = Gpu::fetch(gpu.upload(&values).unwrap(), 4 * values.len(), UNIT).unwrap();
     let firsts = steps.map(|step| send_labels(gpu, count, step));
+    assert!(taken(fetched) == values);
     for (step, firsts) in steps.into_iter().zip(firsts) {
         let mut found = vec![0u32; count];
         gpu.download(&firsts, &mut found).unwrap();
