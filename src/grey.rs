@@ -1,7 +1,7 @@
 //! Grey values of a block as they are stored, and how they become the network's input.
 //!
-//! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself. They are copied
-//! straight from the volume, which may lie in a mapped file.
+//! A GPU is sent the stored numbers, which have a quarter or half of the bytes, and normalises them itself. They are
+//! copied straight from the volume, which may lie in a mapped file.
 use ndarray::{Array3, ArrayView3, CowArray, Ix3, Zip, s};
 
 use crate::intensity::Scaling;
@@ -83,8 +83,8 @@ impl<'a> Grey<'a> {
         self.shape().iter().product::<usize>() * self.size()
     }
 
-    /// Copies values as they are stored, x fastest, from byte `first` on, with which a value begins, as many as `target` has
-    /// bytes for.
+    /// Copies values as they are stored, x fastest, from byte `first` on, with which a value begins, as many as
+    /// `target` has bytes for.
     ///
     /// # Panics
     /// Where there are fewer.

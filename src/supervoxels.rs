@@ -119,7 +119,8 @@ struct Descent {
 }
 
 impl Descent {
-    /// Its place in the order of visits, the last one first; one number, since most comparisons go far beyond the squared distance.
+    /// Its place in the order of visits, the last one first; one number, since most comparisons go far beyond the
+    /// squared distance.
     fn place(&self) -> u128 {
         let [high, low] = self.ranks;
         u128::from(self.squared) << 64 | u128::from(high) << 32 | u128::from(low)
@@ -159,7 +160,8 @@ fn apart(a: Shape, b: Shape) -> usize {
     (0..3).map(|axis| a[axis].abs_diff(b[axis])).max().expect("there are three axes")
 }
 
-/// Numbers the groups from 1 in the order of their first basin; `number_in` says by which number a group knows each basin.
+/// Numbers the groups from 1 in the order of their first basin; `number_in` says by which number a group knows each
+/// basin.
 fn number_groups(mut groups: DisjointSets, number_in: &[u32]) -> (Vec<u32>, u32) {
     let mut number_of = vec![0; number_in.len()];
     let mut count = 0;

@@ -340,7 +340,8 @@ impl Volume {
         })
     }
 
-    /// The bytes of `values` values of `size` bytes that lie one behind the other from voxel (z, y, x) on, as they are stored.
+    /// The bytes of `values` values of `size` bytes that lie one behind the other from voxel (z, y, x) on, as they are
+    /// stored.
     fn bytes_from(&self, [z, y, x]: Shape, values: usize, size: usize) -> &[u8] {
         let begin = self.store.row(z, y, self.shape, self.shape[2] * size) + x * size;
         &(*self.store.bytes).as_ref()[begin..begin + values * size]

@@ -1,5 +1,6 @@
-//! A volume's voxels at places of their sorted order, found by counting, not by sorting: 8 and 16 bits in one parallel pass, one
-//! bin a number; all other types as `f32` in two, of the upper, then the lower 16 bits of codes that sort as the values do.
+//! A volume's voxels at places of their sorted order, found by counting, not by sorting: 8 and 16 bits in one parallel
+//! pass, one bin a number; all other types as `f32` in two, of the upper, then the lower 16 bits of codes that sort as
+//! the values do.
 use ndarray::ArrayView3;
 use rayon::prelude::*;
 
@@ -9,8 +10,8 @@ use crate::volume::{Dtype, Sample, Shape, Volume, for_dtype};
 /// Bins of a histogram: 16 bits.
 const BINS: usize = 1 << 16;
 
-/// The values at `positions` of the sorted voxels, which are counted from 0, interpolated linearly between neighbours as NumPy's
-/// `percentile` does.
+/// The values at `positions` of the sorted voxels, which are counted from 0, interpolated linearly between neighbours
+/// as NumPy's `percentile` does.
 ///
 /// # Errors
 /// Names the first voxel that is NaN or infinite.

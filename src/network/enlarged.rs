@@ -77,8 +77,8 @@ impl Enlarged {
         Ok(Enlarged { gpu: gpu.clone(), shape, enlargement, logits, classes })
     }
 
-    /// Enlarges the logits: `sink` gets what is wanted, some planes at a time. `keeps_lowest`: the classes that stay are the lower ones of
-    /// those that are there and these.
+    /// Enlarges the logits: `sink` gets what is wanted, some planes at a time. `keeps_lowest`: the classes that stay
+    /// are the lower ones of those that are there and these.
     ///
     /// # Errors
     /// Where the GPU has too little memory or fails.

@@ -219,7 +219,8 @@ impl Prediction {
         }
     }
 
-    /// Takes over what the block answers for of the planes `at` from network `i` of `count`; probabilities come of logits alone.
+    /// Takes over what the block answers for of the planes `at` from network `i` of `count`; probabilities come of
+    /// logits alone.
     fn add_planes(&mut self, block: &Block, at: Range<usize>, planes: Planes, (i, count): (usize, usize)) {
         match planes {
             Planes::Classes(rows) => self.add_classes(block, at, i, |y| rows.row(y).iter().copied()),

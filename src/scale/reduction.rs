@@ -52,8 +52,8 @@ impl<'a> Reduced<'a> {
         }
     }
 
-    /// The means of the `shape` boxes from box `start` on, `scaling` being yet to be applied to them; voxels as they are stored
-    /// where a box is one voxel.
+    /// The means of the `shape` boxes from box `start` on, `scaling` being yet to be applied to them; voxels as they
+    /// are stored where a box is one voxel.
     ///
     /// # Panics
     /// Where the block is not inside the reduced volume.

@@ -1,5 +1,5 @@
-//! Copies of a block's grey values in the type in which the network's first kernel reads them: 8 and 16 bits without a sign as
-//! they are stored, all else as `f32`. Several threads may copy parts of a block at once.
+//! Copies of a block's grey values in the type in which the network's first kernel reads them: 8 and 16 bits without a
+//! sign as they are stored, all else as `f32`. Several threads may copy parts of a block at once.
 use bytemuck::Pod;
 
 use super::{Dtype, Sample, Shape, Volume, for_dtype};
@@ -13,8 +13,8 @@ impl Volume {
         }
     }
 
-    /// Copies values of the block of extent `shape` that begins at voxel `start`: from the block's value number `first` on, x
-    /// fastest, as many as `target` has bytes for.
+    /// Copies values of the block of extent `shape` that begins at voxel `start`: from the block's value number `first`
+    /// on, x fastest, as many as `target` has bytes for.
     ///
     /// # Panics
     /// Where the block is not inside the volume or has fewer values.

@@ -64,8 +64,8 @@ struct Regions {
 // SAFETY: integers in the layout of the kernel's parameter.
 unsafe impl DeviceRepr for Regions {}
 
-/// Sends label 1 + i * `step` modulo `count` for voxel i, `step` and `count` having no common divisor, and launches the kernel
-/// that finds the first voxel of each label.
+/// Sends label 1 + i * `step` modulo `count` for voxel i, `step` and `count` having no common divisor, and launches the
+/// kernel that finds the first voxel of each label.
 fn send_labels(gpu: &Arc<Gpu>, count: usize, step: usize) -> Buffer {
     let label = |i: usize| (1 + i * step % count) as u32;
     let sent = gpu.send(4 * count, &|first, target| {
@@ -88,8 +88,8 @@ fn send_labels(gpu: &Arc<Gpu>, count: usize, step: usize) -> Buffer {
     firsts
 }
 
-/// Arrays of more than two parts, the second one sent while the kernel for the first may still be running, and a third one on its way
-/// back through the same memory.
+/// Arrays of more than two parts, the second one sent while the kernel for the first may still be running, and a third
+/// one on its way back through the same memory.
 fn arrive(gpu: &Arc<Gpu>) {
     let count = 4_500_007;
     let steps = [7919, 104_729];

@@ -42,7 +42,8 @@ impl Grid {
         Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
     }
 
-    /// The values of type `T` as all that was launched before leaves them, without waiting for them; whole planes at a time.
+    /// The values of type `T` as all that was launched before leaves them, without waiting for them; whole planes at a
+    /// time.
     ///
     /// # Errors
     /// Where the host has no memory for them, or the driver refuses the copy.

@@ -35,8 +35,8 @@ impl<P> Default for Pool<P> {
 }
 
 impl<P: Piece> Pool<P> {
-    /// The smallest piece that is large enough, unless most of it would lie idle, of equal ones the one that has waited longest;
-    /// where there is none, the driver is asked.
+    /// The smallest piece that is large enough, unless most of it would lie idle, of equal ones the one that has waited
+    /// longest; where there is none, the driver is asked.
     pub(super) fn take(&mut self, bytes: usize) -> Option<P> {
         let bytes = bytes.max(1);
         let fits = |size: usize| bytes <= size && size <= 2 * bytes;

@@ -1,5 +1,5 @@
-//! Page-locked memory of the host, which a GPU copies to and from while the CPU does something else. All cores fill and empty it:
-//! one does not keep up with the bus.
+//! Page-locked memory of the host, which a GPU copies to and from while the CPU does something else. All cores fill and
+//! empty it: one does not keep up with the bus.
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub(super) struct Pinned {
 pub type Fill<'a> = dyn Fn(usize, &mut [u8]) + Sync + 'a;
 
 impl Pinned {
-    /// Takes `bytes` of what is sent when the last copy is done, and copies them to their place in `target` when the stream comes
-    /// to it.
+    /// Takes `bytes` of what is sent when the last copy is done, and copies them to their place in `target` when the
+    /// stream comes to it.
     pub(super) fn send(
         &mut self,
         bytes: Range<usize>,
@@ -82,8 +82,8 @@ impl Gpu {
     }
 }
 
-/// Has `work` done on all of `bytes`, on all cores where there are many: one does not keep up with the bus. It gets the number of
-/// a share's first byte, and the share.
+/// Has `work` done on all of `bytes`, on all cores where there are many: one does not keep up with the bus. It gets the
+/// number of a share's first byte, and the share.
 pub(super) fn in_shares(bytes: &mut [u8], work: impl Fn(usize, &mut [u8]) + Sync) {
     const SHARE: usize = 256 << 10;
     match bytes.len() {

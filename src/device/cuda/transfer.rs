@@ -7,9 +7,9 @@
 //! | `upload` | the kernels': for arrays that come once |
 //! | `download` | as `fetch`, and the call waits |
 //!
-//! The host's side is page-locked, from and to which a GPU copies while the CPU does something else: arrays pass through a few
-//! pieces of it, part by part, and all cores fill or empty one part while the GPU copies another. What is let go waits in a
-//! pool for its next use.
+//! The host's side is page-locked, from and to which a GPU copies while the CPU does something else: arrays pass
+//! through a few pieces of it, part by part, and all cores fill or empty one part while the GPU copies another. What is
+//! let go waits in a pool for its next use.
 //!
 //! cudarc records no event for its own page-locked slices where it does not track events, as here: each piece has its own.
 use std::collections::VecDeque;
@@ -76,7 +76,8 @@ struct Parts {
 }
 
 impl Gpu {
-    /// Copies bytes, which `fill` gives, to the GPU, for all that is launched from now on. Does not wait for the kernels.
+    /// Copies bytes, which `fill` gives, to the GPU, for all that is launched from now on. Does not wait for the
+    /// kernels.
     ///
     /// # Errors
     /// Where host or GPU have no memory for them, or the driver refuses the copy.
@@ -119,8 +120,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies the first `bytes` bytes of `buffer`, as all that was launched before leaves them, to the host, whole multiples of
-    /// `unit` bytes at a time. Does not wait.
+    /// Copies the first `bytes` bytes of `buffer`, as all that was launched before leaves them, to the host, whole
+    /// multiples of `unit` bytes at a time. Does not wait.
     ///
     /// # Errors
     /// Where the host has no memory for it or the driver refuses the copy.

@@ -28,8 +28,8 @@ pub type Numbered = Vec<((u32, u32), u32)>;
 const LEAST_PLACES: usize = 1 << 10;
 const MOST_PLACES: usize = 1 << 31;
 
-/// The pairs and numbers that `fill` launches a kernel to find, in no order: some `pairs`, of which there may be more. Of the places
-/// half stay free, so that searches end soon.
+/// The pairs and numbers that `fill` launches a kernel to find, in no order: some `pairs`, of which there may be more.
+/// Of the places half stay free, so that searches end soon.
 ///
 /// # Errors
 /// Where the GPU has too little memory or refuses.
