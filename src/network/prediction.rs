@@ -273,6 +273,6 @@ impl Prediction {
 
 /// Numbered rows of a block in parallel, no share of them too small to be worth a thread.
 fn in_shares<T: Send>(rows: Vec<T>, block: &Block) -> impl IndexedParallelIterator<Item = (usize, T)> {
-    const VOXELS: usize = 1 << 14;
+    const VOXELS: usize = 1 << 12;
     rows.into_par_iter().enumerate().with_min_len(VOXELS / block.shape[2].max(1))
 }
