@@ -9,16 +9,19 @@ use rayon::prelude::*;
 use super::layers::{Layers, upload};
 use super::{About, Case, Visit, Work, absolute, exact};
 use crate::device::cuda::Gpu;
+use crate::device::cuda::convolution::Grid;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::grey::Grey;
-use crate::network::engine::Engine;
+use crate::network::cuda::{CudaNetwork, Kept};
+use crate::network::engine::{Engine, Wanted};
 use crate::network::multiply_adds;
 use crate::ops::class_conv::{self, CLASSES, Part};
 use crate::ops::cuda::places::Target;
 use crate::ops::softmax;
 use crate::pipeline::Model;
+use crate::tiles::Block;
 
 /// Sums of f32 in another order: some hundred roundings of 2^-24, of which most cancel.
 const F32_TOLERANCE: f64 = 1e-5;
@@ -77,8 +80,7 @@ fn network(layers: &Layers, visit: Visit) -> Result<()> {
     let volume = volume.expect("as many as the shape has");
     let grey = Grey::from(volume.clone());
     let cpu = Engine::new(&Device::Cpu, &weights)?;
-    let cuda = |gpu: &Arc<Gpu>| Engine::new(&Device::cuda(gpu.clone(), layers.precision), &weights);
-    let on_gpu = layers.gpu.map(cuda).transpose()?;
+    let on_gpu = layers.on_gpu(|gpu| CudaNetwork::new(gpu, layers.precision, &weights))?;
     let about = About {
         operation: "network",
         shape: format!("{}^3", layers.edge),
@@ -90,13 +92,25 @@ fn network(layers: &Layers, visit: Visit) -> Result<()> {
         pipe: layers.pipe(),
         tolerance: tolerances(layers.precision)[1],
     };
-    let launch = on_gpu.as_ref().map(|engine| || engine.logits(&grey));
+    let block = Block::whole(layers.shape(0));
+    // Logits stay where they are found: to bring them to the host takes longer.
+    let launch = layers.gpu.zip(on_gpu.as_ref()).map(|(gpu, network)| {
+        || {
+            let logits = Grid::new(gpu, block.shape, CLASSES, size_of::<f32>())?;
+            let kept = Kept { whole: Target::Logits(&logits), keeps_lowest: false };
+            network.start(&grey, &block, Wanted::Kept, Some(kept))?.finish(&mut |_, _| ())?;
+            Ok(logits)
+        }
+    });
     let probabilities = |logits: &[[f32; CLASSES]]| -> Vec<f32> {
         logits.par_iter().flat_map_iter(|logits| softmax::softmax(*logits)).collect()
     };
-    let compare = |expected: &Result<Vec<_>>, found: &Vec<_>| match expected {
-        Ok(expected) => Ok(absolute(&probabilities(expected), &probabilities(found))),
-        Err(_) => Ok(f64::NAN),
+    let compare = |expected: &Result<Vec<_>>, found: &Grid| match (expected, layers.gpu) {
+        (Ok(expected), Some(gpu)) => {
+            let found = found.download::<f32>(gpu)?;
+            Ok(absolute(&probabilities(expected), &probabilities(found.as_chunks().0)))
+        }
+        _ => Ok(f64::NAN),
     };
     visit(&Case::new(about, || cpu.logits(&grey), launch, compare))
 }
