@@ -139,11 +139,15 @@ extern "C" __global__ void __launch_bounds__(Threads, 2) loss_sums(Loss loss) {
 
 // From the sums of all chunks to the loss and what its gradient needs.
 extern "C" __global__ void __launch_bounds__(Threads) loss_finish(Loss loss) {
-    double sums[Sums] = {};
-    for (long long chunk = threadIdx.x; chunk < loss.chunks; chunk += Threads) {
-        for (int i = 0; i < Sums; i++) {
-            sums[i] += loss.partial[chunk * Sums + i];
-        }
+    // A thread adds one of the sums, so that neighbours read neighbours.
+    constexpr int Adding = Threads / Sums * Sums;
+    double sum = 0.0;
+    for (long long i = threadIdx.x; i < loss.chunks * Sums && threadIdx.x < Adding; i += Adding) {
+        sum += loss.partial[i];
+    }
+    double sums[Sums];
+    for (int i = 0; i < Sums; i++) {
+        sums[i] = threadIdx.x % Sums == i ? sum : 0.0;
     }
     add_threads(sums);
     if (threadIdx.x == 0) {

@@ -1,75 +1,88 @@
 // Weights in the order in which the kernels read them, and the first two convolutions folded into one and unfolded again.
+#include "common/weight_order.cuh"
 
 // `Arguments` in src/device/cuda/training/packing.rs.
 struct Packing {
-    const float* values;     // all parameters
-    const uint4* places;     // for each packed weight its place among them, or None
-    float4* packed;          // four weights each, [quads]
-    const float* weight1;    // [16]
-    const float* bias1;      // [16]
-    const float* weight2;    // [32][16][27]
-    float* folded;           // [27][voxel, constant][32]: weights, or the gradient to them
-    float* d_weight1;        // [16]
-    float* d_bias1;          // [16]
-    float* d_weight2;        // [32][16][27]
-    long long quads;
+    const float* values;   // all parameters
+    WeightOrders orders;
+    float* packed;         // all orders, one behind the other
+    const float* weight1;  // [16]
+    const float* bias1;    // [16]
+    const float* weight2;  // [32][16][27]
+    float* folded;         // [27][voxel, constant][32]: weights, or the gradient to them
+    float* d_weight1;      // [16]
+    float* d_bias1;        // [16]
+    float* d_weight2;      // [32][16][27]
 };
 
 namespace {
 
-constexpr unsigned int None = 0xffffffffu;
 constexpr int Middle = 16, Cout = 32, Positions = 27, Threads = 256;
-
-__device__ float value_at(const float* values, unsigned int place) { return place == None ? 0.0f : values[place]; }
+constexpr int Of = Middle * Positions;  // weights of conv2 to one channel, and threads of a block that has a place for each
 
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(Threads) packing_gather(Packing packing) {
-    const long long i = static_cast<long long>(blockIdx.x) * Threads + threadIdx.x;
-    if (i < packing.quads) {
-        const uint4 places = packing.places[i];
-        packing.packed[i] = make_float4(value_at(packing.values, places.x), value_at(packing.values, places.y),
-                                        value_at(packing.values, places.z), value_at(packing.values, places.w));
-    }
+    __shared__ float values[WeightTurn::Side * WeightTurn::MostPitch];
+    const WeightTurn turn(values, packing.orders);
+    turn.each_parameter([&](unsigned int place, float& value) { value = packing.values[place]; });
+    __syncthreads();
+    float* const packed = packing.packed + turn.order.packed;
+    turn.each_packed([=](unsigned int place, float value) { packed[place] = value; },
+                     [=](unsigned int place) { packed[place] = 0.0f; });
 }
 
-// `folded[k][i][o] = sum_m w2[o][m][k] * first[m]`, first being w1 for the voxel and b1 for the constant.
-extern "C" __global__ void __launch_bounds__(Threads) packing_fold(Packing packing) {
-    const int e = blockIdx.x * Threads + threadIdx.x;
-    if (e < Positions * 2 * Cout) {
-        const int o = e % Cout, i = e / Cout % 2, k = e / (2 * Cout);
-        const float* first = i == 0 ? packing.weight1 : packing.bias1;
-        double sum = 0.0;
-        for (int m = 0; m < Middle; m++) {
-            sum += static_cast<double>(packing.weight2[(o * Middle + m) * Positions + k]) * static_cast<double>(first[m]);
-        }
-        packing.folded[e] = static_cast<float>(sum);
+// `folded[k][i][o] = sum_m w2[o][m][k] * first[m]`, first being w1 for the voxel and b1 for the constant. A block of threads has 8
+// output channels, a whole sector of the result.
+extern "C" __global__ void __launch_bounds__(Of) packing_fold(Packing packing) {
+    constexpr int Channels = 8, Pitch = Of + 4;  // 8 channels in different banks
+    __shared__ float first[2][Middle], second[Channels * Pitch];
+    const int first_channel = blockIdx.x * Channels;
+    if (threadIdx.x < 2 * Middle) {
+        const float* const from = threadIdx.x < Middle ? packing.weight1 : packing.bias1;
+        first[threadIdx.x / Middle][threadIdx.x % Middle] = from[threadIdx.x % Middle];
     }
+    for (int i = 0; i < Channels; i++) {
+        second[i * Pitch + threadIdx.x] = packing.weight2[(first_channel + i) * Of + threadIdx.x];
+    }
+    __syncthreads();
+    const int channel = threadIdx.x % Channels, position = threadIdx.x / Channels / 2, is_constant = threadIdx.x / Channels % 2;
+    double sum = 0.0;
+    for (int m = 0; m < Middle; m++) {
+        sum += static_cast<double>(second[channel * Pitch + m * Positions + position]) * static_cast<double>(first[is_constant][m]);
+    }
+    packing.folded[threadIdx.x / Channels * Cout + first_channel + channel] = static_cast<float>(sum);
 }
 
-// The chain rule; a block of threads has one channel m between the two convolutions.
-extern "C" __global__ void __launch_bounds__(Threads) packing_unfold(Packing packing) {
-    __shared__ double2 sums[Threads];
-    const int m = blockIdx.x;
+// The chain rule. A thread has a channel m between the two convolutions and a position.
+extern "C" __global__ void __launch_bounds__(Of) packing_unfold(Packing packing) {
+    constexpr int Pitch = Cout + 1;  // positions in different banks
+    __shared__ float by_voxel[Positions * Pitch], by_constant[Positions * Pitch];
+    __shared__ double2 sums[Of];
+    for (int i = threadIdx.x; i < Positions * 2 * Cout; i += Of) {
+        const int channel = i % Cout, position = i / Cout / 2;
+        (i / Cout % 2 == 0 ? by_voxel : by_constant)[position * Pitch + channel] = packing.folded[i];
+    }
+    __syncthreads();
+    const int m = threadIdx.x / Positions, position = threadIdx.x % Positions;
     const float weight1 = packing.weight1[m], bias1 = packing.bias1[m];
     double2 sum = make_double2(0.0, 0.0);
-    for (int e = threadIdx.x; e < Cout * Positions; e += Threads) {
-        const int o = e / Positions, k = e % Positions, at = (o * Middle + m) * Positions + k;
-        const float by_voxel = packing.folded[2 * k * Cout + o], by_constant = packing.folded[(2 * k + 1) * Cout + o];
-        const double second = packing.weight2[at];
-        sum = make_double2(sum.x + second * by_voxel, sum.y + second * by_constant);
-        packing.d_weight2[at] = by_voxel * weight1 + by_constant * bias1;
+#pragma unroll 8
+    for (int channel = 0; channel < Cout; channel++) {
+        const int place = channel * Of + threadIdx.x;
+        const float voxel = by_voxel[position * Pitch + channel], constant = by_constant[position * Pitch + channel];
+        const double second = packing.weight2[place];
+        sum = make_double2(sum.x + second * voxel, sum.y + second * constant);
+        packing.d_weight2[place] = voxel * weight1 + constant * bias1;
     }
     sums[threadIdx.x] = sum;
-    for (int half = Threads / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            const double2 other = sums[threadIdx.x + half];
-            sums[threadIdx.x] = make_double2(sums[threadIdx.x].x + other.x, sums[threadIdx.x].y + other.y);
+    __syncthreads();
+    if (position == 0) {
+        for (int i = 1; i < Positions; i++) {
+            const double2 other = sums[threadIdx.x + i];
+            sum = make_double2(sum.x + other.x, sum.y + other.y);
         }
-    }
-    if (threadIdx.x == 0) {
-        packing.d_weight1[m] = static_cast<float>(sums[0].x);
-        packing.d_bias1[m] = static_cast<float>(sums[0].y);
+        packing.d_weight1[m] = static_cast<float>(sum.x);
+        packing.d_bias1[m] = static_cast<float>(sum.y);
     }
 }

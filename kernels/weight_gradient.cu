@@ -2,19 +2,21 @@
 // the coarse grid and of all volumes.
 //
 // For a convolution fine is its input and coarse the gradient to its output, for a transposed one the other way round. A
-// block of threads adds up one chunk of voxels for one position k; `weight_gradient_finish` adds the chunks in their order.
+// block of threads adds up one chunk of voxels for one position k; `weight_gradient_finish` adds the chunks in their order and
+// puts the sums where the weights are.
 // Where one side has two or three channels, a warp has one position and its lanes the 32 channels of the other side.
 #include "common/affine.cuh"
 #include "common/grid.cuh"
 #include "common/vectors.cuh"
+#include "common/weight_order.cuh"
 
 // `Arguments` in src/device/cuda/training/weight_gradient.rs. Pointers that a kernel has no use for are null.
 struct WeightGradient {
     const float* fine;            // [n][z][y][x][a]
     const float* coarse;          // [n][z][y][x][b]
     float* partial;               // [chunk][k][a][b]
-    const unsigned int* targets;  // where each of [k][a][b] goes
-    float* gradient;
+    WeightOrders orders;          // in which one [k][a][b] is
+    float* gradient;              // to all parameters
     Shape fine_extent, coarse_extent;
     int voxels;  // of the coarse grid, all volumes
     int chunk;   // voxels of a block
@@ -25,6 +27,7 @@ struct WeightGradient {
 namespace {
 
 constexpr int Step = 32;  // voxels that a block holds at a time
+constexpr int FinishThreads = 512;
 
 // The voxel of number `i` of a batch, with its volume.
 struct Found {
@@ -158,6 +161,14 @@ __device__ void thin(const WeightGradient& conv) {
     }
 }
 
+__device__ float sum_of_chunks(const WeightGradient& conv, unsigned int place) {
+    float sum = 0.0f;
+    for (int chunk = 0; chunk < conv.chunks; chunk++) {
+        sum += conv.partial[static_cast<long long>(chunk) * conv.count + place];
+    }
+    return sum;
+}
+
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(128) weight_gradient_halve_32(WeightGradient conv) {
@@ -188,14 +199,18 @@ extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes(Weight
     thin<ThreeClasses>(conv);
 }
 
-// Adds the chunks, and puts each sum where its weight is, or, without such places, in the order of the sums.
-extern "C" __global__ void __launch_bounds__(256) weight_gradient_finish(WeightGradient conv) {
-    const int i = blockIdx.x * 256 + threadIdx.x;
+extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish(WeightGradient conv) {
+    __shared__ float values[WeightTurn::Side * WeightTurn::MostPitch];
+    const WeightTurn turn(values, conv.orders);
+    turn.each_packed([&](unsigned int place, float& value) { value = sum_of_chunks(conv, place); }, [](unsigned int) {});
+    __syncthreads();
+    turn.each_parameter([&](unsigned int place, float value) { conv.gradient[place] = value; });
+}
+
+// As above for sums that stay in their order.
+extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish_first(WeightGradient conv) {
+    const unsigned int i = blockIdx.x * FinishThreads + threadIdx.x;
     if (i < conv.count) {
-        float sum = 0.0f;
-        for (int chunk = 0; chunk < conv.chunks; chunk++) {
-            sum += conv.partial[static_cast<long long>(chunk) * conv.count + i];
-        }
-        conv.gradient[conv.targets ? conv.targets[i] : i] = sum;
+        conv.gradient[i] = sum_of_chunks(conv, i);
     }
 }

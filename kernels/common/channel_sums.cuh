@@ -11,7 +11,8 @@ constexpr int SumChannels = 4;  // of a block of the second stage: `CHANNELS` th
 // Writes the sums of one chunk; `pair(place, channel)` gives the two values at place `voxel * Channels + channel`.
 template <int Channels, class Pair>
 __device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pair pair) {
-    constexpr int Rows = SumThreads / Channels;
+    // Of three channels 32 rows at least, so that warps begin with whole sectors.
+    constexpr int Rows = Channels % 32 == 0 ? SumThreads / Channels : SumThreads / Channels / 32 * 32;
     __shared__ double2 sums[Rows * Channels];
     const int channel = threadIdx.x % Channels, row = threadIdx.x / Channels;
     const long long first = static_cast<long long>(blockIdx.x) * SumChunk;

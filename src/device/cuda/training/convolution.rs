@@ -1,7 +1,7 @@
 //! The convolutions of a training step and their gradients to the input: kernels/conv_training.cu, and at full resolution
 //! kernels/first_conv.cu and kernels/class_conv.cu. Layers are named as in [`crate::network::layout`].
+use super::orders::Order;
 use super::packing::Packing;
-use super::places::Order;
 use super::{Batch, Parameters};
 use crate::device::cuda::convolution::{Arguments, Plan};
 use crate::device::cuda::extent;

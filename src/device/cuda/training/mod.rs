@@ -7,16 +7,16 @@
 //! | [`parameters`] | parameters, their gradient, and Adam |
 //! | [`batch_norm`] | batch norm by the moments of the batch, and gradients to biases |
 //! | [`loss`] | softmax and the loss |
-//! | [`packing`], [`places`] | weights in the order in which the kernels read them |
+//! | [`packing`], [`orders`] | weights in the order in which the kernels read them |
 //! | [`convolution`] | convolutions and their gradients to the input |
 //! | [`weight_gradient`] | gradients to the weights |
 pub mod batch;
 pub mod batch_norm;
 pub mod convolution;
 pub mod loss;
+pub mod orders;
 pub mod packing;
 pub mod parameters;
-pub mod places;
 pub mod weight_gradient;
 
 pub use batch::Batch;

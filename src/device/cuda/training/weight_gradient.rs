@@ -1,8 +1,8 @@
 //! Gradients to the weights of all convolutions: kernels/weight_gradient.cu.
 use cudarc::driver::DeviceRepr;
 
-use super::packing::Packing;
-use super::places::Order;
+use super::orders::Order;
+use super::packing::{Packing, Turn};
 use super::{Batch, Parameters};
 use crate::device::cuda::extent;
 use crate::device::cuda::kernels::Launch;
@@ -15,6 +15,8 @@ const LEAST: usize = 256;
 /// Most chunks of a gradient between many channels, and of one with two or three on one side.
 const MOST_WIDE: usize = 64;
 const MOST_THIN: usize = 512;
+/// Threads of a block that adds the chunks.
+const FINISH_THREADS: u32 = 512;
 /// Positions of a 3x3x3 window.
 const WINDOW: usize = 27;
 
@@ -25,7 +27,7 @@ struct Arguments {
     fine: u64,
     coarse: u64,
     partial: u64,
-    targets: u64,
+    turn: Turn,
     gradient: u64,
     fine_shape: [i32; 3],
     coarse_shape: [i32; 3],
@@ -49,14 +51,14 @@ struct Sums<'a> {
     is_thin: bool,
     /// Of `[a]`.
     channels: usize,
-    /// Where the sums go; 0 for their own order.
-    targets: u64,
+    /// What turns the sums to the order of the weights; `None` where they stay in theirs.
+    turn: Option<(Turn, Launch)>,
 }
 
 impl Sums<'_> {
     /// Adds them up and writes them to `gradient`.
     fn write(&self, gradient: u64) -> Result<()> {
-        let Sums { fine, coarse, taps, .. } = *self;
+        let Sums { fine, coarse, taps, turn, .. } = *self;
         let most = if self.is_thin { MOST_THIN } else { MOST_WIDE };
         let chunk = coarse.voxels().div_ceil(most).max(LEAST).next_multiple_of(STEP);
         let (chunks, count) = (coarse.voxels().div_ceil(chunk), taps * self.channels * coarse.channels);
@@ -65,7 +67,7 @@ impl Sums<'_> {
             fine: fine.address(),
             coarse: coarse.address(),
             partial: partial.address(),
-            targets: self.targets,
+            turn: turn.map_or(Turn::NONE, |(turn, _)| turn),
             gradient,
             fine_shape: extent(fine.shape),
             coarse_shape: extent(coarse.shape),
@@ -77,7 +79,11 @@ impl Sums<'_> {
         let (blocks, threads) =
             if self.is_thin { (1, 32 * taps) } else { (taps, self.channels * coarse.channels / 16) };
         let shape = Launch { grid: [blocks as u32, chunks as u32, 1], threads: threads as u32 };
-        for (kernel, shape) in [(self.kernel, shape), ("weight_gradient_finish", Launch::over(count, 256))] {
+        let finish = match turn {
+            Some((_, shape)) => ("weight_gradient_finish", shape),
+            None => ("weight_gradient_finish_first", Launch::over(count, FINISH_THREADS)),
+        };
+        for (kernel, shape) in [(self.kernel, shape), finish] {
             let named = ["weight_gradient", kernel];
             // SAFETY: the arguments are those of all kernels of the file, and the sums have the sizes that they state.
             unsafe { coarse.gpu.launch_named(named, shape, &arguments) }?;
@@ -98,7 +104,7 @@ pub fn halve(
     dy: &Batch,
 ) -> Result<()> {
     let kernel = if finer.channels == 32 { "weight_gradient_halve_32" } else { "weight_gradient_halve_64" };
-    let targets = packing.targets(name, Order::Forward);
+    let turn = Some(packing.turn(name, Order::Forward, FINISH_THREADS));
     let sums = Sums {
         kernel,
         fine: finer,
@@ -106,7 +112,7 @@ pub fn halve(
         taps: WINDOW,
         is_thin: false,
         channels: finer.channels,
-        targets,
+        turn,
     };
     sums.write(parameters.gradient_start())
 }
@@ -116,9 +122,9 @@ pub fn halve(
 /// # Errors
 /// Those of [`halve`].
 pub fn residual(parameters: &Parameters, packing: &Packing, name: &str, a: &Batch, dy: &Batch) -> Result<()> {
-    let (kernel, targets) = ("weight_gradient_residual", packing.targets(name, Order::Forward));
-    let sums =
-        Sums { kernel, fine: a, coarse: dy, taps: WINDOW, is_thin: false, channels: a.channels, targets };
+    let kernel = "weight_gradient_residual";
+    let turn = Some(packing.turn(name, Order::Forward, FINISH_THREADS));
+    let sums = Sums { kernel, fine: a, coarse: dy, taps: WINDOW, is_thin: false, channels: a.channels, turn };
     sums.write(parameters.gradient_start())
 }
 
@@ -134,8 +140,8 @@ pub fn double(
     dy: &Batch,
 ) -> Result<()> {
     let kernel = if dy.channels == 32 { "weight_gradient_double_32" } else { "weight_gradient_double_64" };
-    let targets = packing.targets(name, Order::ToInput);
-    let sums = Sums { kernel, fine: dy, coarse, taps: 64, is_thin: false, channels: dy.channels, targets };
+    let turn = Some(packing.turn(name, Order::ToInput, FINISH_THREADS));
+    let sums = Sums { kernel, fine: dy, coarse, taps: 64, is_thin: false, channels: dy.channels, turn };
     sums.write(parameters.gradient_start())
 }
 
@@ -144,9 +150,10 @@ pub fn double(
 /// # Errors
 /// Those of [`halve`].
 pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch, dy: &Batch) -> Result<()> {
-    let (kernel, targets) = ("weight_gradient_classes", packing.targets("conv6", Order::ToInput));
+    let kernel = "weight_gradient_classes";
+    let turn = Some(packing.turn("conv6", Order::ToInput, FINISH_THREADS));
     let sums =
-        Sums { kernel, fine: dy, coarse: u1, taps: WINDOW, is_thin: true, channels: dy.channels, targets };
+        Sums { kernel, fine: dy, coarse: u1, taps: WINDOW, is_thin: true, channels: dy.channels, turn };
     sums.write(parameters.gradient_start())
 }
 
@@ -157,7 +164,7 @@ pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch, dy: &Batc
 pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch, dy: &Batch) -> Result<()> {
     let folded = packing.folded_gradient()?;
     let kernel = "weight_gradient_first";
-    let sums = Sums { kernel, fine: x, coarse: dy, taps: WINDOW, is_thin: true, channels: 2, targets: 0 };
+    let sums = Sums { kernel, fine: x, coarse: dy, taps: WINDOW, is_thin: true, channels: 2, turn: None };
     sums.write(folded.address())?;
     packing.unfold(parameters, &folded)
 }

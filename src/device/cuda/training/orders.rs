@@ -1,0 +1,140 @@
+//! The orders in which the kernels of a training step read the weights, layer by layer, as kernels/common/weight_order.cuh turns
+//! them.
+use bytemuck::{Pod, Zeroable};
+
+use crate::network::layout;
+use crate::ops::blocks::linear;
+use crate::ops::conv_transpose3d::PARITIES;
+use crate::ops::correlation::positions;
+use crate::volume::Shape;
+
+/// The position of a zero.
+const NONE: u32 = u32::MAX;
+/// Outer and inner channels of a tile.
+const SIDE: usize = 8;
+
+/// The convolutions of stride 2.
+const HALVING: [&str; 3] = ["conv3", "conv4", "conv5"];
+/// Those of the residual blocks.
+const RESIDUAL: [&str; 3] = ["resmodule1.conv_module", "resmodule2.conv_module", "resmodule3.conv_module"];
+/// The transposed ones.
+const DOUBLING: [&str; 3] = ["deconv1", "deconv2", "deconv3"];
+
+/// Positions of the kernel of a convolution at stride 2 through which an even and an odd input voxel are seen.
+const HALVE_TO_INPUT: [[Option<usize>; 2]; 2] = [[None, Some(1)], [Some(2), Some(0)]];
+
+/// An order of one layer's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In which the layer reads them.
+    Forward,
+    /// In which its gradient to the input does.
+    ToInput,
+}
+
+/// The layers whose weights are packed.
+pub(super) fn layers() -> impl Iterator<Item = &'static str> {
+    HALVING.into_iter().chain(RESIDUAL).chain(DOUBLING).chain(["conv6"])
+}
+
+/// Orders one behind the other, as the kernels read them.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub orders: Vec<WeightOrder>,
+    /// PyTorch's position for each step of each order.
+    pub steps: Vec<u32>,
+    pub tiles: Vec<WeightTile>,
+    /// Packed weights of all orders.
+    pub len: usize,
+}
+
+/// `WeightOrder` of kernels/common/weight_order.cuh.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct WeightOrder {
+    start: u32,
+    packed: u32,
+    outer: u32,
+    inner: u32,
+    positions: u32,
+    steps: u32,
+    first_step: u32,
+    from_is_inner: u32,
+}
+
+/// `WeightTile` there.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct WeightTile {
+    order: u32,
+    outer: u32,
+    inner: u32,
+}
+
+impl Orders {
+    /// Adds an order of one layer's weights.
+    pub(super) fn add(&mut self, name: &str, order: Order) {
+        let weight = format!("{name}.weight");
+        let [outer, inner] = layout::channels(&weight);
+        let is_doubling = DOUBLING.contains(&name);
+        // Of a transposed convolution the outer channels go in, of the others they come out. The classes come first: the lanes run
+        // over the 32 channels.
+        let from_is_inner = match order {
+            Order::Forward => !is_doubling && name != "conv6",
+            Order::ToInput => is_doubling,
+        };
+        let (positions, steps) = steps(name, order);
+        let number = self.orders.len() as u32;
+        self.orders.push(WeightOrder {
+            start: layout::range(&weight).start as u32,
+            packed: self.len as u32,
+            outer: outer as u32,
+            inner: inner as u32,
+            positions: positions as u32,
+            steps: steps.len() as u32,
+            first_step: self.steps.len() as u32,
+            from_is_inner: from_is_inner.into(),
+        });
+        for first_outer in (0..outer).step_by(SIDE) {
+            self.tiles.extend((0..inner).step_by(SIDE).map(|first_inner| WeightTile {
+                order: number,
+                outer: first_outer as u32,
+                inner: first_inner as u32,
+            }));
+        }
+        self.len += steps.len() * outer * inner;
+        self.steps.extend(steps);
+    }
+}
+
+/// How many positions PyTorch's kernel of a layer has, and which of them each step of an order is.
+fn steps(name: &str, order: Order) -> (usize, Vec<u32>) {
+    let is_doubling = DOUBLING.contains(&name);
+    let size: usize = if is_doubling { 4 } else { 3 };
+    let position = |k: Option<Shape>| k.map_or(NONE, |k| linear(k, [size; 3]) as u32);
+    let mirrored = |k: Shape| Some(k.map(|k| size - 1 - k));
+    let steps = match (order, is_doubling) {
+        (Order::Forward, false) => window(3).map(Some).map(position).collect(),
+        (Order::Forward, true) => parities(|p, tap| Some(PARITIES[p].kernel[tap])).map(position).collect(),
+        (Order::ToInput, true) => window(4).map(Some).map(position).collect(),
+        (Order::ToInput, false) if HALVING.contains(&name) => {
+            parities(|p, tap| HALVE_TO_INPUT[p][tap]).map(position).collect()
+        }
+        (Order::ToInput, false) => window(3).map(mirrored).map(position).collect(),
+    };
+    (size.pow(3), steps)
+}
+
+fn window(size: usize) -> impl Iterator<Item = Shape> {
+    positions([size; 3])
+}
+
+/// The 2x2x2 windows of the eight parities, positions of the kernel; `None` where there is no partner.
+fn parities(kernel: impl Fn(usize, usize) -> Option<usize> + Copy) -> impl Iterator<Item = Option<Shape>> {
+    window(2).flat_map(move |parity| {
+        window(2).map(move |tap| {
+            let [z, y, x] = [0, 1, 2].map(|axis| kernel(parity[axis], tap[axis]));
+            Some([z?, y?, x?])
+        })
+    })
+}
