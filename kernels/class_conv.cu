@@ -24,7 +24,7 @@ constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
 constexpr int Pitch = InX * Chunk + 4;
 constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
 
-// `ClassConvolution` in src/ops/class_conv.rs; the output of `conv` is not used.
+// `ClassArguments` in src/ops/class_conv.rs; the output of `conv` is not used.
 template <class Value>
 struct ClassConvolution {
     Convolution<Value> conv;

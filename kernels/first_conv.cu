@@ -44,7 +44,7 @@ struct Grey {
     }
 };
 
-// `FirstConvolution` in src/ops/first_conv.rs; the input of `conv` is not used.
+// `FirstArguments` in src/ops/first_conv.rs; the input of `conv` is not used.
 struct FirstConvolution {
     Convolution<float> conv;
     Grey grey;

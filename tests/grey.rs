@@ -84,6 +84,10 @@ fn npy_of_swapped<T: Sample>(
 #[test]
 fn numbers_in_the_other_byte_order_are_turned() {
     let folder = tempfile::tempdir().unwrap();
+    let bytes = ramp(|i| i as u8);
+    let swapped = npy_of_swapped(folder.path(), "u1", |value: u8| vec![value], &bytes);
+    check_all_parts(&swapped, "big-endian u8");
+    assert_eq!(expected(&swapped, [0; 3], SHAPE), expected(&bytes, [0; 3], SHAPE));
     let wide = ramp(|i| 600 * i as u16);
     let swapped = npy_of_swapped(folder.path(), "u2", |value: u16| value.to_be_bytes().into(), &wide);
     check_all_parts(&swapped, "big-endian u16");

@@ -11,8 +11,8 @@
 #include "grid.cuh"
 #include "mma.cuh"
 
-// Blocks that a multiprocessor holds of tiles whose lanes have 128 sums, and of those with 64. At 7.5, which has the least shared
-// memory, they may have all registers.
+// Blocks for whose registers a multiprocessor has room, of tiles whose lanes have 128 sums, and of those with 64. At 7.5, which has
+// the least shared memory, they may have all registers.
 #if __CUDA_ARCH__ >= 800
 constexpr int LargeTiles = 2, SmallTiles = 3;
 #else
@@ -72,7 +72,8 @@ struct MmaTile {
 
     // Calls `visit(to, from, is_inside)` for each 16 bytes of the input voxels from `origin` on that the thread brings. A thread
     // has one place in rows of voxels, and takes every RowsAtOnce-th row of a plane. Neighbouring threads follow the slots, whose
-    // banks differ; which voxels of a row they take together makes no difference to global memory. Together are unrolled.
+    // banks differ; which voxels of a row they take together makes no difference to global memory. Of a plane, Together rows are
+    // unrolled.
     template <int Together, class Visit>
     static __device__ __forceinline__ void each_unit(Shared& shared, const Half* input, Shape extent, Shape origin,
                                                      Visit visit) {

@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--size", type=int, default=128, help="edge of the volume of the forward pass")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:NUMBER")
-    parser.add_argument("--openvino", action="store_true", help="compare with OpenVINO in f32 too")
+    parser.add_argument("--openvino", action="store_true", help="compare with OpenVINO in f32 too, on the CPU alone")
     parser.add_argument("--only", choices=["forward", "step"])
     options = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)

@@ -62,8 +62,9 @@ def seconds(layer, gpu, loops):
     """For one voxel: at the memory's rate, at the arithmetic's, at the schedulers'."""
     loop = loops[layer.kernel]
     peak = gpu.tensor if loop["tensor"] else gpu.f32
-    # conv2 takes 64 columns for two halves of 27 voxels, and conv6 computes 16 for its 3 classes in 3 planes.
-    padded = {"conv1, conv2": 64 / 54, "conv6, classes": 16 / 9}
+    # conv2 has 56 columns for two halves of 27 voxels, of which the last 8 are an instruction of their own, and conv6 computes
+    # 16 for its 3 classes in 3 planes.
+    padded = {"conv1, conv2": (56 if gpu.architecture < 80 else 64) / 54, "conv6, classes": 16 / 9}
     done = layer.multiply_adds * (padded.get(layer.name, 1) if loop["tensor"] else 1)
     in_loop = loop["tensor"] * gpu.mma + loop["multiply-add"] * 32
     issue = done / in_loop * sum(loop.values()) / (4 * gpu.multiprocessors * gpu.clock)

@@ -115,7 +115,7 @@ impl CudaNetwork {
     /// # Errors
     /// Where the GPU has too little memory or refuses.
     pub fn start(&self, grey: &Grey, block: &Block, wanted: Wanted, kept: Option<Kept>) -> Result<Pending> {
-        let u1 = self.launch(&Voxels::send(&self.gpu, grey)?, &block.part())?;
+        let u1 = self.launch(Voxels::send(&self.gpu, grey)?, &block.part())?;
         Pending::start(&self.gpu, block, wanted, |alone| self.classify(&u1, block, alone, kept))
     }
 
@@ -128,15 +128,18 @@ impl CudaNetwork {
     }
 
     /// Launches all layers but the last one, the decoder's as far as it takes for a part of the result.
-    fn launch(&self, voxels: &Voxels, result: &Ranges) -> Result<Grid> {
-        let mut grid = self.grid(voxels.shape(), FIRST_CHANNELS)?;
-        self.first.run(voxels, &grid)?;
+    fn launch(&self, voxels: Voxels, result: &Ranges) -> Result<Grid> {
+        let shape = voxels.shape();
+        let mut grid = self.grid(shape, FIRST_CHANNELS)?;
+        self.first.run(&voxels, &grid)?;
+        // Their memory is for the next block's as soon as the first layer has read them.
+        drop(voxels);
         let mut skips = Vec::new();
         for down in &self.down {
             let coarser = self.halve(down, &grid)?;
             skips.push(std::mem::replace(&mut grid, coarser));
         }
-        let parts = needed::of_decoder(result, voxels.shape());
+        let parts = needed::of_decoder(result, shape);
         for ((up, skip), part) in self.up.iter().zip(skips.into_iter().rev()).zip(&parts) {
             up.run(&grid, &skip, &skip, part)?;
             grid = skip;

@@ -45,7 +45,9 @@ impl Volume {
     /// Copies values that lie one behind the other from voxel `at` on.
     fn copy_values(&self, at: Shape, values: usize, target: &mut [u8]) {
         match self.dtype {
-            Dtype::U8 | Dtype::U16 | Dtype::F32 if !self.store.swapped => {
+            // A single byte has no order.
+            Dtype::U8 => target.copy_from_slice(self.bytes_from(at, values, 1)),
+            Dtype::U16 | Dtype::F32 if !self.store.swapped => {
                 target.copy_from_slice(self.bytes_from(at, values, self.dtype.size()));
             }
             Dtype::U16 => self.copy_converted(at, values, target, |value: u16| value),

@@ -10,7 +10,7 @@ use super::Gpu;
 use super::memory::{Piece, amount, locked};
 use crate::error::Result;
 
-/// Most bytes of an array that are on their way together: a part. To lock more pages costs more than it saves.
+/// Bytes of a part of an array, unless what comes as a whole has more. To lock more pages costs more than it saves.
 pub(super) const PART: usize = 8 << 20;
 
 /// Page-locked memory with the event behind its last copy.

@@ -34,7 +34,7 @@ const MOST_PLACES: usize = 1 << 31;
 /// # Errors
 /// Where the GPU has too little memory or refuses.
 pub fn collect(gpu: &Arc<Gpu>, pairs: usize, fill: impl Fn(Table) -> Result<()>) -> Result<Numbered> {
-    let mut places = (2 * pairs).next_power_of_two().max(LEAST_PLACES);
+    let mut places = (2 * pairs).next_power_of_two().clamp(LEAST_PLACES, MOST_PLACES);
     while places <= MOST_PLACES {
         if let Some(found) = try_collect(gpu, places, &fill)? {
             return Ok(found);
