@@ -106,14 +106,8 @@ __device__ void residual(const Convolution<Half>& conv) {
     const auto norm = [&](uint4 packed, int channel) {
         float values[8];
         to_floats<Half>(packed, values);
-#pragma unroll
-        for (int i = 0; i < 8; i += 4) {
-            const float4 scale = affine[(channel + i) / 4], shift = affine[(64 + channel + i) / 4];
-            values[i] = relu_affine(values[i], scale.x, shift.x);
-            values[i + 1] = relu_affine(values[i + 1], scale.y, shift.y);
-            values[i + 2] = relu_affine(values[i + 2], scale.z, shift.z);
-            values[i + 3] = relu_affine(values[i + 3], scale.w, shift.w);
-        }
+        const float4 *const scales = affine + channel / 4, *const shifts = scales + 64 / 4;
+        Affine8{{scales[0], scales[1]}, {shifts[0], shifts[1]}}.relu(values);
         return to_halves<Half>(values);
     };
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);

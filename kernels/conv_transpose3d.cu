@@ -86,7 +86,7 @@ __device__ void double_grid(const Doubling<Half>& doubling) {
     const auto skip = [&](Shape at, int channel) {
         return has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
     };
-    const auto norm = [&](int channel) { return Affine8(conv.epilogue, Cout, channel); };
+    const auto norm = [&](int channel) { return Affine8::of(conv.epilogue, Cout, channel); };
     tile.each(norm, skip, [&](Shape at, int channel, float (&values)[8], const Affine8& affine, uint4 skipped) {
         if (has(at)) {
             affine.relu(values);

@@ -78,15 +78,15 @@ __device__ __forceinline__ uint4 to_positive_halves(const float (&values)[8]) {
                       Word<Half>::of_positive(values[4], values[5]), Word<Half>::of_positive(values[6], values[7]));
 }
 
-// The scale and shift of eight channels, from `channel` on of scale [channels], shift [channels].
+// The scale and shift of eight channels.
 struct Affine8 {
     float4 scale[2], shift[2];
 
-    __device__ __forceinline__ Affine8(const float* affine, int channels, int channel) {
+    // Those from `channel` on of scale [channels], shift [channels].
+    static __device__ __forceinline__ Affine8 of(const float* affine, int channels, int channel) {
         const float4* const scales = reinterpret_cast<const float4*>(affine + channel);
         const float4* const shifts = reinterpret_cast<const float4*>(affine + channels + channel);
-        scale[0] = __ldg(scales), scale[1] = __ldg(scales + 1);
-        shift[0] = __ldg(shifts), shift[1] = __ldg(shifts + 1);
+        return {{__ldg(scales), __ldg(scales + 1)}, {__ldg(shifts), __ldg(shifts + 1)}};
     }
 
     __device__ __forceinline__ void relu(float (&values)[8]) const {

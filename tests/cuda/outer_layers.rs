@@ -27,11 +27,10 @@ const SHAPES: [Shape; 5] = [[1, 1, 1], [2, 1, 3], [1, 9, 2], [3, 2, 34], [26, 17
 
 /// A precision's numbers, and how far they may be off, as a fraction of the greatest: weights and results are rounded
 /// once each. Worst seen: 1e-6 in f32, 4.5e-4 in f16, 3.1e-3 in bf16.
-trait Value: Pod {
+trait Value: Pod + Into<f64> {
     const PRECISION: Precision;
     const TOLERANCE: f64;
     fn of(value: f32) -> Self;
-    fn to_f64(self) -> f64;
 }
 
 impl Value for f32 {
@@ -39,9 +38,6 @@ impl Value for f32 {
     const TOLERANCE: f64 = 1e-5;
     fn of(value: f32) -> Self {
         value
-    }
-    fn to_f64(self) -> f64 {
-        f64::from(self)
     }
 }
 
@@ -51,9 +47,6 @@ impl Value for f16 {
     fn of(value: f32) -> Self {
         f16::from_f32(value)
     }
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
 }
 
 impl Value for bf16 {
@@ -61,9 +54,6 @@ impl Value for bf16 {
     const TOLERANCE: f64 = 8e-3;
     fn of(value: f32) -> Self {
         bf16::from_f32(value)
-    }
-    fn to_f64(self) -> f64 {
-        f64::from(self)
     }
 }
 
@@ -99,7 +89,7 @@ fn first_layer<V: Value>(gpu: &Arc<Gpu>) {
             .flat_map(|(_, place)| (0..COUT).map(move |o| (place, o)))
             .map(|(place, o)| relu(place, o))
             .collect();
-        let found = output.download::<V>(gpu).unwrap().into_iter().map(V::to_f64);
+        let found = output.download::<V>(gpu).unwrap().into_iter().map(V::into);
         assert_near::<V>(&format!("first layer {shape:?}"), found, &expected);
     }
 }

@@ -111,28 +111,23 @@ impl Orders {
 fn steps(name: &str, order: Order) -> (usize, Vec<u32>) {
     let is_doubling = DOUBLING.contains(&name);
     let size: usize = if is_doubling { 4 } else { 3 };
-    let position = |k: Option<Shape>| k.map_or(NONE, |k| linear(k, [size; 3]) as u32);
-    let mirrored = |k: Shape| Some(k.map(|k| size - 1 - k));
-    let steps = match (order, is_doubling) {
-        (Order::Forward, false) => window(3).map(Some).map(position).collect(),
-        (Order::Forward, true) => parities(|p, tap| Some(PARITIES[p].kernel[tap])).map(position).collect(),
-        (Order::ToInput, true) => window(4).map(Some).map(position).collect(),
+    let window = positions([size; 3]);
+    let found: Box<dyn Iterator<Item = Option<Shape>>> = match (order, is_doubling) {
+        (Order::Forward, false) | (Order::ToInput, true) => Box::new(window.map(Some)),
+        (Order::Forward, true) => Box::new(parities(|p, tap| Some(PARITIES[p].kernel[tap]))),
         (Order::ToInput, false) if HALVING.contains(&name) => {
-            parities(|p, tap| HALVE_TO_INPUT[p][tap]).map(position).collect()
+            Box::new(parities(|p, tap| HALVE_TO_INPUT[p][tap]))
         }
-        (Order::ToInput, false) => window(3).map(mirrored).map(position).collect(),
+        (Order::ToInput, false) => Box::new(window.map(|k| Some(k.map(|k| size - 1 - k)))),
     };
-    (size.pow(3), steps)
-}
-
-fn window(size: usize) -> impl Iterator<Item = Shape> {
-    positions([size; 3])
+    let number = |k: Option<Shape>| k.map_or(NONE, |k| linear(k, [size; 3]) as u32);
+    (size.pow(3), found.map(number).collect())
 }
 
 /// The 2x2x2 windows of the eight parities, positions of the kernel; `None` where there is no partner.
 fn parities(kernel: impl Fn(usize, usize) -> Option<usize> + Copy) -> impl Iterator<Item = Option<Shape>> {
-    window(2).flat_map(move |parity| {
-        window(2).map(move |tap| {
+    positions([2; 3]).flat_map(move |parity| {
+        positions([2; 3]).map(move |tap| {
             let [z, y, x] = [0, 1, 2].map(|axis| kernel(parity[axis], tap[axis]));
             Some([z?, y?, x?])
         })
