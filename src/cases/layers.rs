@@ -1,7 +1,6 @@
 //! The layers of the network at inference.
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use ndarray::Array3;
 
 use super::network::{noise, tolerances};
@@ -22,16 +21,6 @@ use crate::ops::cuda::places::Target;
 use crate::ops::first_conv::{self, FirstConv, MIDDLE, Voxels};
 use crate::volume::{Shape, all};
 
-/// `values` in `precision`.
-fn rounded(precision: Precision, values: &mut [f32]) {
-    let each = |round: fn(f32) -> f32, values: &mut [f32]| values.iter_mut().for_each(|v| *v = round(*v));
-    match precision {
-        Precision::F32 => (),
-        Precision::F16 => each(|value| f16::from_f32(value).to_f32(), values),
-        Precision::Bf16 => each(|value| bf16::from_f32(value).to_f32(), values),
-    }
-}
-
 /// Weights of a layer with so many factors in a sum that it gives about what it gets.
 fn weights(seed: u64, len: usize, factors: usize) -> Vec<f32> {
     noise(seed, len, (3.0 / factors as f32).sqrt())
@@ -45,29 +34,6 @@ fn norm(channels: usize) -> Affine {
 /// The values without border.
 fn inner(grid: &Activations) -> Vec<f32> {
     grid.rows().flat_map(|at| grid.row(at).to_vec()).collect()
-}
-
-/// `values` in `precision` on the GPU.
-pub(super) fn upload(gpu: &Arc<Gpu>, precision: Precision, shape: Shape, values: &[f32]) -> Result<Grid> {
-    match precision {
-        Precision::F32 => Grid::upload(gpu, shape, values),
-        Precision::F16 => {
-            let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
-            Grid::upload(gpu, shape, &halves)
-        }
-        Precision::Bf16 => {
-            let halves: Vec<bf16> = values.iter().map(|value| bf16::from_f32(*value)).collect();
-            Grid::upload(gpu, shape, &halves)
-        }
-    }
-}
-
-fn download(gpu: &Gpu, precision: Precision, grid: &Grid) -> Result<Vec<f32>> {
-    Ok(match precision {
-        Precision::F32 => grid.download(gpu)?,
-        Precision::F16 => grid.download::<f16>(gpu)?.into_iter().map(f32::from).collect(),
-        Precision::Bf16 => grid.download::<bf16>(gpu)?.into_iter().map(f32::from).collect(),
-    })
 }
 
 /// One layer: what goes in and comes out.
@@ -103,13 +69,13 @@ impl<'a> Layers<'a> {
     fn activations(&self, level: usize, channels: usize, seed: u64) -> Activations {
         let mut grid = Activations::zeros(1, self.shape(level), channels);
         let values = noise(seed, grid.shape.iter().product::<usize>() * channels, 1.0);
+        let values = self.precision.decode(&self.precision.encode(&values));
         let row = grid.shape[2] * channels;
         let height = grid.shape[1];
         grid.par_rows_mut(
             || (),
             |(), at, to| {
                 to.copy_from_slice(&values[(at.z * height + at.y) * row..][..row]);
-                rounded(self.precision, to);
             },
         );
         grid
@@ -147,7 +113,7 @@ impl<'a> Layers<'a> {
 
     /// The values on the GPU.
     fn sent(&self, grid: &Activations, precision: Precision) -> Result<Option<Grid>> {
-        self.gpu.map(|gpu| upload(gpu, precision, grid.shape, &inner(grid))).transpose()
+        self.gpu.map(|gpu| Grid::upload_in(gpu, precision, grid.shape, &inner(grid))).transpose()
     }
 
     /// Makes room for the result.
@@ -184,7 +150,7 @@ impl<'a> Layers<'a> {
             tolerance: tolerances(self.precision)[0],
         };
         let compare = |expected: &Activations, found: &Grid| match self.gpu {
-            Some(gpu) => Ok(relative(&inner(expected), &download(gpu, precisions[1], found)?)),
+            Some(gpu) => Ok(relative(&inner(expected), &found.download_in(gpu, precisions[1])?)),
             None => Ok(0.0),
         };
         visit(&Case::new(about, cpu, launch, compare))

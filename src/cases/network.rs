@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::layers::{Layers, upload};
+use super::layers::Layers;
 use super::{About, Case, Visit, Work, absolute, exact};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
@@ -124,7 +124,7 @@ fn classes(layers: &Layers, visit: Visit) -> Result<()> {
     let mut weight = vec![0.0; CLASSES * cin * 27];
     (0..CLASSES).for_each(|class| weight[(class * cin + class) * 27 + 13] = 1.0);
     let conv = layers.on_gpu(|gpu| class_conv::on_gpu(gpu, layers.precision, &weight, &[0.0; CLASSES]))?;
-    let sent = layers.on_gpu(|gpu| upload(gpu, layers.precision, [edge; 3], &values))?;
+    let sent = layers.on_gpu(|gpu| Grid::upload_in(gpu, layers.precision, [edge; 3], &values))?;
     let about = About {
         operation: "class_conv classes",
         shape: format!("{edge}^3x{cin} to {edge}^3x1"),

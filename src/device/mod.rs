@@ -3,8 +3,11 @@ pub mod choice;
 pub mod cpu;
 pub mod cuda;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use half::{bf16, f16};
 
 /// A device that is ready to compute.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +73,26 @@ impl Precision {
         match self {
             Precision::F32 => 4,
             Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// The bytes of values, each rounded to the nearest one that the precision has.
+    pub fn encode(self, values: &[f32]) -> Cow<'_, [u8]> {
+        let halves = |round: fn(f32) -> [u8; 2]| values.iter().flat_map(|value| round(*value)).collect();
+        match self {
+            Precision::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+            Precision::F16 => Cow::Owned(halves(|value| f16::from_f32(value).to_ne_bytes())),
+            Precision::Bf16 => Cow::Owned(halves(|value| bf16::from_f32(value).to_ne_bytes())),
+        }
+    }
+
+    /// The values of bytes.
+    pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        let halves = |value: fn([u8; 2]) -> f32| bytes.as_chunks().0.iter().copied().map(value).collect();
+        match self {
+            Precision::F32 => bytemuck::pod_collect_to_vec(bytes),
+            Precision::F16 => halves(|bytes| f16::from_ne_bytes(bytes).to_f32()),
+            Precision::Bf16 => halves(|bytes| bf16::from_ne_bytes(bytes).to_f32()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{DOWN, UP};
+use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::training::batch_norm::{Norm, bias_gradient};
 use crate::device::cuda::training::loss::BatchLoss;
@@ -54,11 +55,11 @@ impl CudaTraining {
     ///
     /// # Errors
     /// Where the GPU has no memory for them.
-    pub fn new(gpu: &Arc<Gpu>, weights: Weights, adam: &Adam) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, precision: Precision, weights: Weights, adam: &Adam) -> Result<Self> {
         Ok(CudaTraining {
             gpu: gpu.clone(),
             parameters: Parameters::new(gpu, &weights.values, adam)?,
-            packing: Packing::new(gpu)?,
+            packing: Packing::new(gpu, precision)?,
             tape: None,
             weights,
         })
@@ -96,7 +97,7 @@ impl CudaTraining {
         assert_eq!(batch.len(), n * shape.iter().product::<usize>(), "{n} volumes of {shape:?} voxels");
         // Its memory serves this pass.
         self.tape = None;
-        let tape = self.forward(Batch::upload(&self.gpu, n, shape, batch)?, truth, loss)?;
+        let tape = self.forward(Batch::upload(&self.gpu, Precision::F32, n, shape, batch)?, truth, loss)?;
         Ok(self.tape.insert(tape).loss.value)
     }
 

@@ -36,7 +36,9 @@ impl Trainer {
                 adam,
                 d_probabilities: Vec::new(),
             })),
-            Device::Cuda { gpu, .. } => Trainer::Cuda(Box::new(CudaTraining::new(gpu, weights, &adam)?)),
+            Device::Cuda { gpu, precision, .. } => {
+                Trainer::Cuda(Box::new(CudaTraining::new(gpu, *precision, weights, &adam)?))
+            }
         })
     }
 

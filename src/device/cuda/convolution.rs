@@ -9,6 +9,7 @@ use super::kernels::{Kernel, Launch};
 use super::memory::Buffer;
 use super::transfer::Fetched;
 use super::{Extent, Gpu, extent};
+use crate::device::Precision;
 use crate::error::Result;
 use crate::ops::batch_norm::Affine;
 use crate::volume::Shape;
@@ -42,6 +43,15 @@ impl Grid {
         Ok(Grid { shape, channels, buffer: gpu.upload(values)? })
     }
 
+    /// As [`upload`](Self::upload), each value rounded to `precision`.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub fn upload_in(gpu: &Arc<Gpu>, precision: Precision, shape: Shape, values: &[f32]) -> Result<Self> {
+        let channels = values.len() / shape.iter().product::<usize>().max(1);
+        Ok(Grid { shape, channels, buffer: gpu.upload(&precision.encode(values))? })
+    }
+
     /// The values of type `T` as all that was launched before leaves them, without waiting for them; whole planes at a
     /// time.
     ///
@@ -66,6 +76,16 @@ impl Grid {
         let mut values = vec![T::zeroed(); self.shape.iter().product::<usize>() * self.channels];
         gpu.download(&self.buffer, &mut values)?;
         Ok(values)
+    }
+
+    /// As [`download`](Self::download), of values in `precision`.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    pub fn download_in(&self, gpu: &Gpu, precision: Precision) -> Result<Vec<f32>> {
+        let mut bytes = vec![0; self.shape.iter().product::<usize>() * self.channels * precision.size()];
+        gpu.download(&self.buffer, &mut bytes)?;
+        Ok(precision.decode(&bytes))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The convolutions, and their gradients to input and weights.
 use std::sync::Arc;
 
+use tascan::device::Precision;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::training::packing::Packing;
 use tascan::device::cuda::training::{Batch, Parameters, convolution, weight_gradient};
@@ -29,7 +30,7 @@ struct Layers {
 
 impl Layers {
     fn new(gpu: &Arc<Gpu>) -> Self {
-        let (parameters, packing) = (parameters(gpu), Packing::new(gpu).unwrap());
+        let (parameters, packing) = (parameters(gpu), Packing::new(gpu, Precision::F32).unwrap());
         packing.pack(&parameters).unwrap();
         Layers { gpu: gpu.clone(), weights: weights(), parameters, packing }
     }

@@ -1,4 +1,5 @@
 //! Softmax, the loss, and the gradient of both.
+use tascan::device::Precision;
 use tascan::device::cuda::training::Batch;
 use tascan::device::cuda::training::loss::BatchLoss;
 use tascan::ops::loss::{Loss, Truth, Variant};
@@ -31,8 +32,12 @@ fn all_variants_equal_those_of_the_cpu() {
                 let pairs = p.as_chunks::<3>().0.iter().zip(dp.as_chunks::<3>().0);
                 let expected: Vec<f32> = pairs.flat_map(|(p, dp)| softmax::backward(*p, *dp)).collect();
 
-                let found =
-                    BatchLoss::of(&loss, Batch::upload(gpu, n, shape, &logits).unwrap(), truth).unwrap();
+                let found = BatchLoss::of(
+                    &loss,
+                    Batch::upload(gpu, Precision::F32, n, shape, &logits).unwrap(),
+                    truth,
+                )
+                .unwrap();
                 assert_relative(found.value, value, 1e-6);
                 assert_near("p", &found.probabilities().download().unwrap(), &p, 1e-6);
                 let gradient = found.gradient().unwrap().download().unwrap();

@@ -8,6 +8,7 @@ mod steps;
 
 use std::sync::Arc;
 
+use tascan::device::Precision;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::training::{Batch, Parameters};
 use tascan::network::layout;
@@ -34,7 +35,7 @@ fn values(grid: &Activations) -> Vec<f32> {
 }
 
 fn upload(gpu: &Arc<Gpu>, grid: &Activations) -> Batch {
-    Batch::upload(gpu, grid.n, grid.shape, &values(grid)).unwrap()
+    Batch::upload(gpu, Precision::F32, grid.n, grid.shape, &values(grid)).unwrap()
 }
 
 /// The greatest difference over the greatest expected value.

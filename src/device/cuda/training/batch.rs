@@ -1,12 +1,13 @@
 //! Activations of several volumes on a GPU.
 use std::sync::Arc;
 
+use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::memory::Buffer;
 use crate::error::Result;
 use crate::volume::Shape;
 
-/// A batch of `n` volumes on a GPU: `[n][z][y][x][channel]`, f32.
+/// A batch of `n` volumes on a GPU: `[n][z][y][x][channel]`.
 #[derive(Debug)]
 pub struct Batch {
     /// Where it lies.
@@ -17,6 +18,8 @@ pub struct Batch {
     pub shape: Shape,
     /// Channels a voxel.
     pub channels: usize,
+    /// Of the values.
+    pub precision: Precision,
     buffer: Buffer,
 }
 
@@ -25,10 +28,16 @@ impl Batch {
     ///
     /// # Errors
     /// Where the GPU has no memory for it.
-    pub fn new(gpu: &Arc<Gpu>, n: usize, shape: Shape, channels: usize) -> Result<Self> {
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        precision: Precision,
+        n: usize,
+        shape: Shape,
+        channels: usize,
+    ) -> Result<Self> {
         let values = n * shape.iter().product::<usize>() * channels;
-        let buffer = gpu.buffer(values * size_of::<f32>())?;
-        Ok(Batch { gpu: gpu.clone(), n, shape, channels, buffer })
+        let buffer = gpu.buffer(values * precision.size())?;
+        Ok(Batch { gpu: gpu.clone(), n, shape, channels, precision, buffer })
     }
 
     /// A batch of the same shape, to be written.
@@ -36,16 +45,23 @@ impl Batch {
     /// # Errors
     /// Where the GPU has no memory for it.
     pub fn like(&self) -> Result<Self> {
-        Batch::new(&self.gpu, self.n, self.shape, self.channels)
+        Batch::new(&self.gpu, self.precision, self.n, self.shape, self.channels)
     }
 
-    /// A batch of `n` volumes with `values`, `[n][z][y][x][channel]`.
+    /// A batch of `n` volumes with `values`, `[n][z][y][x][channel]`, each rounded to `precision`.
     ///
     /// # Errors
     /// Where the GPU has no memory for it, or the copy fails.
-    pub fn upload(gpu: &Arc<Gpu>, n: usize, shape: Shape, values: &[f32]) -> Result<Self> {
+    pub fn upload(
+        gpu: &Arc<Gpu>,
+        precision: Precision,
+        n: usize,
+        shape: Shape,
+        values: &[f32],
+    ) -> Result<Self> {
         let channels = values.len() / (n * shape.iter().product::<usize>()).max(1);
-        Ok(Batch { gpu: gpu.clone(), n, shape, channels, buffer: gpu.upload(values)? })
+        let buffer = gpu.upload(&precision.encode(values))?;
+        Ok(Batch { gpu: gpu.clone(), n, shape, channels, precision, buffer })
     }
 
     /// The values, `[n][z][y][x][channel]`.
@@ -53,9 +69,9 @@ impl Batch {
     /// # Errors
     /// Where the copy or a kernel before it failed.
     pub fn download(&self) -> Result<Vec<f32>> {
-        let mut values = vec![0.0; self.len()];
-        self.gpu.download(&self.buffer, &mut values)?;
-        Ok(values)
+        let mut bytes = vec![0; self.len() * self.precision.size()];
+        self.gpu.download(&self.buffer, &mut bytes)?;
+        Ok(self.precision.decode(&bytes))
     }
 
     /// Voxels of all volumes.
@@ -79,6 +95,6 @@ impl Batch {
 
     /// Where one of the volumes begins.
     pub(super) fn volume(&self, number: usize) -> u64 {
-        self.address() + (number * self.len() / self.n.max(1) * size_of::<f32>()) as u64
+        self.address() + (number * self.len() / self.n.max(1) * self.precision.size()) as u64
     }
 }

@@ -3,6 +3,7 @@
 use super::orders::Order;
 use super::packing::Packing;
 use super::{Batch, Parameters};
+use crate::device::Precision;
 use crate::device::cuda::convolution::{Arguments, Plan};
 use crate::device::cuda::extent;
 use crate::error::Result;
@@ -35,7 +36,7 @@ fn doubling(channels: usize, [to_32, to_64]: [&'static str; 2]) -> Plan {
 /// Those of all functions here: where the GPU has too little memory or refuses a launch.
 pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch) -> Result<Batch> {
     let plan = Plan { kernel: "first_conv_training", ..first_conv::PLAN };
-    let output = Batch::new(&x.gpu, x.n, x.shape, FIRST_CHANNELS)?;
+    let output = Batch::new(&x.gpu, packing.precision(), x.n, x.shape, FIRST_CHANNELS)?;
     run(plan, packing.first(), parameters.value("conv2.bias"), x, None, output)
 }
 
@@ -45,7 +46,8 @@ pub fn first(parameters: &Parameters, packing: &Packing, x: &Batch) -> Result<Ba
 /// Those of [`first`].
 pub fn halve(parameters: &Parameters, packing: &Packing, name: &str, finer: &Batch) -> Result<Batch> {
     let plan = window(if finer.channels == 32 { "conv_training_halve_32" } else { "conv_training_halve_64" });
-    let output = Batch::new(&finer.gpu, finer.n, finer.shape.map(|n| n.div_ceil(2)), CHANNELS)?;
+    let output =
+        Batch::new(&finer.gpu, finer.precision, finer.n, finer.shape.map(|n| n.div_ceil(2)), CHANNELS)?;
     run(plan, packing.weights(name, Order::Forward), bias(parameters, name), finer, None, output)
 }
 
@@ -113,7 +115,7 @@ pub fn double_to_input(packing: &Packing, name: &str, dy: &Batch, coarse: &Batch
 /// # Errors
 /// Those of [`first`].
 pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result<Batch> {
-    let output = Batch::new(&u1.gpu, u1.n, u1.shape, CLASSES)?;
+    let output = Batch::new(&u1.gpu, Precision::F32, u1.n, u1.shape, CLASSES)?;
     let weights = [packing.weights("conv6", Order::Forward), bias(parameters, "conv6")];
     let launch = PLAN_F32.launch(u1.shape, output.shape, 1);
     for volume in 0..u1.n {
@@ -129,7 +131,7 @@ pub fn classes(parameters: &Parameters, packing: &Packing, u1: &Batch) -> Result
 /// # Errors
 /// Those of [`first`].
 pub fn classes_to_input(packing: &Packing, dy: &Batch) -> Result<Batch> {
-    let output = Batch::new(&dy.gpu, dy.n, dy.shape, LAST_CHANNELS)?;
+    let output = Batch::new(&dy.gpu, packing.precision(), dy.n, dy.shape, LAST_CHANNELS)?;
     let weights = packing.weights("conv6", Order::ToInput);
     run(window("conv_training_classes_to_input"), weights, 0, dy, None, output)
 }

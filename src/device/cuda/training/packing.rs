@@ -9,6 +9,7 @@ use cudarc::driver::DeviceRepr;
 
 use super::Parameters;
 use super::orders::{self, Order, Orders, WeightTile};
+use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
@@ -65,6 +66,8 @@ struct Start {
 /// All packed weights, and the orders in which they are.
 pub struct Packing {
     gpu: Arc<Gpu>,
+    /// Of activations.
+    precision: Precision,
     /// Of each layer's orders, forward and to the input.
     starts: HashMap<&'static str, [Start; 2]>,
     tile_count: usize,
@@ -80,7 +83,7 @@ impl Packing {
     ///
     /// # Errors
     /// Where the GPU has too little memory.
-    pub fn new(gpu: &Arc<Gpu>) -> Result<Self> {
+    pub fn new(gpu: &Arc<Gpu>, precision: Precision) -> Result<Self> {
         let (mut starts, mut all) = (HashMap::new(), Orders::default());
         for name in orders::layers() {
             let both = [Order::Forward, Order::ToInput].map(|order| {
@@ -92,6 +95,7 @@ impl Packing {
         }
         Ok(Packing {
             gpu: gpu.clone(),
+            precision,
             starts,
             tile_count: all.tiles.len(),
             orders: gpu.upload(&all.orders)?,
@@ -127,6 +131,11 @@ impl Packing {
     /// Where the GPU has too little memory.
     pub(super) fn folded_gradient(&self) -> Result<Buffer> {
         self.gpu.buffer(FOLDED * size_of::<f32>())
+    }
+
+    /// That of the activations.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Where the packed weights of a layer begin.
