@@ -6,18 +6,17 @@
 // `[z][y][x][i][c]`; in f16 and bf16 on tensor cores.
 #include "common/fma_tile.cuh"
 #include "common/half8.cuh"
+#include "common/mma_store.cuh"
 #include "common/mma_tile.cuh"
 
 namespace {
 
 constexpr int Cout = 64;
-constexpr int Warps = 4;  // of a block on tensor cores
-
 template <int Stride, int Cin, int Chunk>
 using Fma = FmaTile<3, Stride, Cin, Cout, Chunk, 4, 4>;
 
 template <class Half, int Stride, int Cin, int Chunk, int TileY, int Ahead>
-using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY, Warps, Ahead>;
+using Mma = MmaTile<Half, 3, Stride, Cin, Cout, Chunk, 4, TileY, Ahead>;
 
 // The first voxel of the block's tile.
 template <int TileZ, int TileY>
@@ -49,30 +48,6 @@ __device__ void store(const Tile& tile, const Convolution<float>& conv, Shape or
     }
 }
 
-// As above for the sums of tensor cores.
-template <bool HasSkip, class Tile, class Half>
-__device__ void store(const Tile& tile, const Convolution<Half>& conv, Shape origin) {
-    const Strides<Cout> strides(conv.out);
-    const long long start = strides.to(origin);
-    const auto place = [&](Shape at, int channel) { return start + strides.to(at) + channel; };
-    const auto has = [&](Shape at) {
-        return inside(conv.out, {origin.z + at.z, origin.y + at.y, origin.x + at.x});
-    };
-    const auto bias = [&](int channel) { return Bias8(conv.epilogue + channel); };
-    const auto skip = [&](Shape at, int channel) {
-        return HasSkip && has(at) ? *reinterpret_cast<const uint4*>(conv.skip + place(at, channel)) : make_uint4(0, 0, 0, 0);
-    };
-    tile.each(bias, skip, [&](Shape at, int channel, float (&values)[8], const Bias8& biases, uint4 skipped) {
-        if (has(at)) {
-            biases.add(values);
-            if (HasSkip) {
-                add<Half>(values, skipped);
-            }
-            *reinterpret_cast<uint4*>(static_cast<Half*>(conv.output) + place(at, channel)) = to_halves<Half>(values);
-        }
-    });
-}
-
 template <int Cin>
 __device__ void halve(const Convolution<float>& conv) {
     Fma<2, Cin, 8> tile;
@@ -89,7 +64,7 @@ __device__ void halve(const Convolution<Half>& conv) {
     Tile tile;
     const Shape origin = tile_origin<4, 4>();
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 2), Same());
-    store<false>(tile, conv, origin);
+    store_sums<Cout, 1, false>(tile, conv, 0, origin);
 }
 
 template <class Half>
@@ -111,7 +86,7 @@ __device__ void residual(const Convolution<Half>& conv) {
         return to_halves<Half>(values);
     };
     tile.run(shared, conv.input, conv.weights, conv.in, input_origin(origin, 1), norm);
-    store<true>(tile, conv, origin);
+    store_sums<Cout, 1, true>(tile, conv, 0, origin);
 }
 
 }  // namespace

@@ -1,12 +1,19 @@
-// The convolutions of a training step over a batch of volumes, and their gradients to the input, in f32.
+// The convolutions of a training step over a batch of volumes, and their gradients to the input: in f32 with fused multiply-adds,
+// in bf16 on tensor cores.
 //
 // A window convolution is `y[o][c] = sum_(k, i) x[stride * o + k - 1][i] * w[k][i][c]`; a doubling one computes each parity p of
 // the output by `y[2j + p][c] = sum_(t, i) x[j + p - 1 + t][i] * w[p][t][i][c]`. The gradient to the input of one at stride 1 is
 // the same with the kernel mirrored; that of one at stride 2 is a doubling one with 27 of its 64 taps, as an even voxel has a
-// partner at the second of an axis' two taps alone; that of a doubling one is a 4x4x4 window at stride 2. To each are added a
-// bias and a skip connection where there are any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the
-// other are along the grid's z.
+// partner at the second of an axis' two taps alone; that of a doubling one is a 4x4x4 window at stride 2, on tensor cores eight
+// 2x2x2 windows, each over every second voxel along each axis. To each are added a bias and a skip connection where there are
+// any. All volumes are `[n][z][y][x][channel]`; the tiles of one volume after the other are along the grid's z.
+//
+// Weights are packed `[k][i][c]` in f32. For tensor cores they are packed as mma_tile.cuh has them, without taps that have no
+// partner; eight windows, or parities, one behind the other.
 #include "common/fma_tile.cuh"
+#include "common/half8.cuh"
+#include "common/mma_store.cuh"
+#include "common/mma_tile.cuh"
 
 namespace {
 
@@ -26,6 +33,11 @@ struct Place {
 
 __device__ __forceinline__ long long values(Shape extent, int channels) {
     return static_cast<long long>(extent.z) * extent.y * extent.x * channels;
+}
+
+// The number of one of eight parities, z, y, x.
+__device__ __forceinline__ Shape parity_of(int number) {
+    return {number / 4, number / 2 % 2, number % 2};
 }
 
 // Writes 4 channels of the voxel `at` of a volume that begins at value `first`.
@@ -59,18 +71,62 @@ __device__ void window(const Convolution<float>& conv) {
     }
 }
 
-// `added` gives the taps of a parity.
-template <int Cout, int TileY, class Added>
-__device__ void double_grid(const Convolution<float>& conv, Added added) {
+template <int Stride, int Cin, int TileY, int Ahead, class Half>
+__device__ void window(const Convolution<Half>& conv) {
+    constexpr int Cout = 64;
+    using Tile = MmaTile<Half, 3, Stride, Cin, Cout, 16, 4, TileY, Ahead>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const Place<4, TileY> place(conv.out, blockIdx.x);
+    const Shape origin = place.origin;
+    tile.run(shared, conv.input + place.volume * values(conv.in, Cin), conv.weights, conv.in,
+             {origin.z * Stride - 1, origin.y * Stride - 1, origin.x * Stride - 1}, Same());
+    store_sums<Cout, 1, true>(tile, conv, place.volume * values(conv.out, Cout), origin);
+}
+
+// A 4x4x4 window at stride 2: position `2t + q` of it is tap t of the window over the voxels `2 * o - 1 + q` and every second one
+// behind.
+template <int Cin, class Half>
+__device__ void window_of_four(const Convolution<Half>& conv) {
+    constexpr int Cout = 64;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, 4, 8, 1, 2>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const Place<4, 8> place(conv.out, blockIdx.x);
+    const Shape origin = place.origin;
+    const Half* const input = conv.input + place.volume * values(conv.in, Cin);
+    tile.clear();
+#pragma unroll 1
+    for (int number = 0; number < 8; number++) {
+        const Shape q = parity_of(number);
+        tile.add(shared, input, conv.weights + number * 8 * Cin * Cout, conv.in,
+                 {2 * origin.z - 1 + q.z, 2 * origin.y - 1 + q.y, 2 * origin.x - 1 + q.x}, Same(), AllTaps());
+    }
+    store_sums<Cout, 1, true>(tile, conv, place.volume * values(conv.out, Cout), origin);
+}
+
+// The taps of each parity of a doubling convolution.
+struct OfFour {
+    static __device__ AllTaps taps(Shape) { return {}; }
+};
+
+// Of the gradient to the input of a 3x3x3 window at stride 2: of two taps along an axis an odd voxel has both, an even one the
+// second.
+struct OfThree {
+    static __device__ TapsFrom taps(Shape parity) { return {{1 - parity.z, 1 - parity.y, 1 - parity.x}}; }
+};
+
+template <int Cout, int TileY, class Parities>
+__device__ void double_grid(const Convolution<float>& conv) {
     constexpr int Cin = 64;
     FmaTile<2, 1, Cin, Cout, 16, 4, TileY> tile;
     const int number = blockIdx.x % 8;
-    const Shape parity = {number / 4, number / 2 % 2, number % 2};
+    const Shape parity = parity_of(number);
     const Place<4, TileY> place(conv.in, blockIdx.x / 8);
     const Shape origin = place.origin;
     float4 sum[8];
     tile.run(conv.input + place.volume * values(conv.in, Cin), conv.weights + number * 8 * Cin * Cout, conv.in,
-             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), sum, added(parity));
+             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), sum, Parities::taps(parity));
     const long long first = place.volume * values(conv.out, Cout);
 #pragma unroll
     for (int v = 0; v < tile.TileX; v++) {
@@ -80,13 +136,25 @@ __device__ void double_grid(const Convolution<float>& conv, Added added) {
     }
 }
 
-__device__ AllTaps all_taps(Shape) {
-    return {};
-}
-
-// The taps where a 3x3x3 window at stride 2 has a position: both for an odd voxel, the second for an even one.
-__device__ TapsFrom taps_of_three(Shape parity) {
-    return {{1 - parity.z, 1 - parity.y, 1 - parity.x}};
+template <int Cout, class Parities, class Half>
+__device__ void double_grid(const Convolution<Half>& conv) {
+    constexpr int Cin = 64;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, 4, 8, 1>;
+    __shared__ typename Tile::Shared shared;
+    Tile tile;
+    const int number = blockIdx.x % 8;
+    const Shape parity = parity_of(number);
+    const Place<4, 8> place(conv.in, blockIdx.x / 8);
+    const Shape origin = place.origin;
+    const Half* weights = conv.weights;
+    for (int before = 0; before < number; before++) {
+        weights += Parities::taps(parity_of(before)).count(2) * Cin * Cout;
+    }
+    tile.clear();
+    tile.add(shared, conv.input + place.volume * values(conv.in, Cin), weights, conv.in,
+             {origin.z + parity.z - 1, origin.y + parity.y - 1, origin.x + parity.x - 1}, Same(), Parities::taps(parity));
+    store_sums<Cout, 2, true>(tile, conv, place.volume * values(conv.out, Cout),
+                              {2 * origin.z + parity.z, 2 * origin.y + parity.y, 2 * origin.x + parity.x});
 }
 
 }  // namespace
@@ -112,19 +180,19 @@ extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_64
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_64(Convolution<float> conv) {
-    double_grid<64, 4>(conv, all_taps);
+    double_grid<64, 4, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_32(Convolution<float> conv) {
-    double_grid<32, 8>(conv, all_taps);
+    double_grid<32, 8, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_64(Convolution<float> conv) {
-    double_grid<64, 4>(conv, taps_of_three);
+    double_grid<64, 4, OfThree>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_32(Convolution<float> conv) {
-    double_grid<32, 8>(conv, taps_of_three);
+    double_grid<32, 8, OfThree>(conv);
 }
 
 // Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32
@@ -170,3 +238,43 @@ extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input
         store<Cout>(conv, place.volume * values(conv.out, Cout), at, 4 * group, sum[v]);
     }
 }
+
+#if __CUDA_ARCH__ >= 800
+using Bf16 = Convolution<__nv_bfloat16>;
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_same_bf16(Bf16 conv) {
+    window<1, 64, 8, 1>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_32_bf16(Bf16 conv) {
+    window<2, 32, 4, 2>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_64_bf16(Bf16 conv) {
+    window<2, 64, 4, 2>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_four_32_bf16(Bf16 conv) {
+    window_of_four<32>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_four_64_bf16(Bf16 conv) {
+    window_of_four<64>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_double_64_bf16(Bf16 conv) {
+    double_grid<64, OfFour>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_double_32_bf16(Bf16 conv) {
+    double_grid<32, OfFour>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_to_input_64_bf16(Bf16 conv) {
+    double_grid<64, OfThree>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_to_input_32_bf16(Bf16 conv) {
+    double_grid<32, OfThree>(conv);
+}
+#endif

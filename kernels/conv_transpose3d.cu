@@ -12,8 +12,6 @@
 namespace {
 
 constexpr int Cin = 64, TileZ = 4, TileX = 8;
-constexpr int Warps = 4;  // of a block on tensor cores
-
 // `DoublingArguments` in src/ops/conv_transpose3d.rs.
 template <class Value>
 struct Doubling {
@@ -69,7 +67,7 @@ __device__ void double_grid(const Doubling<float>& doubling) {
 template <int Cout, int TileY, class Half>
 __device__ void double_grid(const Doubling<Half>& doubling) {
     const Convolution<Half>& conv = doubling.conv;
-    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, Warps, 1>;
+    using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, TileZ, TileY, 1>;
     __shared__ typename Tile::Shared shared;
     Tile tile;
     const ParityTile<TileY> parity_tile(doubling.first);

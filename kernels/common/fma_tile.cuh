@@ -7,6 +7,7 @@
 #pragma once
 #include "affine.cuh"
 #include "grid.cuh"
+#include "taps.cuh"
 #include "vectors.cuh"
 
 // Fills a box of shared memory, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from
@@ -26,28 +27,6 @@ __device__ __forceinline__ void load_box(float* box, const float* input, Shape e
         *reinterpret_cast<float4*>(box + row * Pitch + x * Chunk + 4 * group) = value;
     }
 }
-
-// The taps of a window that are added.
-struct AllTaps {
-    __device__ static constexpr bool has_row(int, int) {
-        return true;
-    }
-    __device__ static constexpr bool has(int) {
-        return true;
-    }
-};
-
-// Those from one tap on along each axis.
-struct TapsFrom {
-    Shape first;
-
-    __device__ bool has_row(int z, int y) const {
-        return first.z <= z && first.y <= y;
-    }
-    __device__ bool has(int x) const {
-        return first.x <= x;
-    }
-};
 
 template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct FmaTile {

@@ -101,13 +101,16 @@ struct Affine8 {
     }
 };
 
-// The bias of eight channels.
+// The bias of eight channels, zero where there is none.
 struct Bias8 {
     float4 bias[2];
 
-    __device__ __forceinline__ explicit Bias8(const float* first) {
-        const float4* const biases = reinterpret_cast<const float4*>(first);
-        bias[0] = __ldg(biases), bias[1] = __ldg(biases + 1);
+    __device__ __forceinline__ Bias8(const float* all, int channel) {
+        bias[0] = bias[1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (all) {
+            const float4* const biases = reinterpret_cast<const float4*>(all + channel);
+            bias[0] = __ldg(biases), bias[1] = __ldg(biases + 1);
+        }
     }
 
     __device__ __forceinline__ void add(float (&values)[8]) const {

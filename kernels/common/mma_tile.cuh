@@ -10,6 +10,7 @@
 #pragma once
 #include "grid.cuh"
 #include "mma.cuh"
+#include "taps.cuh"
 
 // Blocks for whose registers a multiprocessor has room, of tiles whose lanes have 128 sums, and of those with 64. At 7.5, which has
 // the least shared memory, they may have all registers.
@@ -19,10 +20,13 @@ constexpr int LargeTiles = 2, SmallTiles = 3;
 constexpr int LargeTiles = 1, SmallTiles = 2;
 #endif
 
+// Of a block.
+constexpr int Warps = 4;
+
 // Steps that weights are read ahead, at most.
 constexpr int MostAhead = 2;
 
-template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY, int Warps, int Ahead>
+template <class Half, int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY, int Ahead, int Spacing = 1>
 struct MmaTile {
     static constexpr int TileX = 8, Threads = 32 * Warps;
     static constexpr int Matrices = TileZ * TileY / 2 / Warps;  // of 16 voxels: two rows of 8 along x
@@ -79,7 +83,7 @@ struct MmaTile {
                                                      Visit visit) {
         const int in_row = threadIdx.x % RowUnits, unit = in_row % Units, slot = in_row / Units;
         const int first = threadIdx.x / RowUnits;
-        Shape at = {origin.z, origin.y + first, origin.x + voxel_in(slot)};
+        Shape at = {origin.z, origin.y + Spacing * first, origin.x + Spacing * voxel_in(slot)};
         const Strides<Cin> strides(extent);
         const Half* plane = input + strides.to(at) + 8 * unit;
         uint4* to = shared.voxels + first * RowUnits + place(slot, unit);
@@ -89,12 +93,13 @@ struct MmaTile {
 #pragma unroll Together
                 for (int y = 0; y < InY; y += RowsAtOnce) {
                     if (y + RowsAtOnce <= InY || y + first < InY) {
-                        const Half* const from = plane + static_cast<long long>(y) * strides.row;
-                        visit(to + y * RowUnits, reinterpret_cast<const uint4*>(from), inside(extent, {at.z, at.y + y, at.x}));
+                        const Half* const from = plane + static_cast<long long>(Spacing * y) * strides.row;
+                        visit(to + y * RowUnits, reinterpret_cast<const uint4*>(from),
+                              inside(extent, {at.z, at.y + Spacing * y, at.x}));
                     }
                 }
-                at.z++;
-                plane += strides.plane;
+                at.z += Spacing;
+                plane += Spacing * strides.plane;
                 to += InY * RowUnits;
             }
         }
@@ -160,8 +165,11 @@ struct MmaTile {
         }
     }
 
-    // The products of the chunk that the tile holds; `packed` are the lane's weights of its first step.
-    __device__ __forceinline__ void accumulate_all(const Shared& shared, const int (&first)[Taps], const uint4* packed) {
+    // The products of the chunk that the tile holds; `packed` are the lane's weights of its first step, behind those of whose last
+    // step it ends.
+    template <class Added>
+    __device__ __forceinline__ void accumulate_all(const Shared& shared, const int (&first)[Taps], const uint4*& packed,
+                                                   Added added) {
         constexpr int Steps = Chunk / 16, InRow = Taps * Steps;
         Weights weights[Ahead];
 #pragma unroll
@@ -169,16 +177,22 @@ struct MmaTile {
             weights[i / (Columns / 2)][i % (Columns / 2)] = __ldg(packed + i * 32);
         }
         // Which weights a step takes is known when the loop is compiled.
+        static_assert(Ahead == 1 || is_all_taps<Added>, "a step that is left out has no weights");
         constexpr int Unrolled = InRow % Ahead == 0 ? 1 : Taps * Taps;
 #pragma unroll Unrolled
         for (unsigned zy = 0; zy < Taps * Taps; zy++) {
+            if (!added.has_row(zy / Taps, zy % Taps)) {
+                continue;
+            }
             const int rows = (zy / Taps * InY + zy % Taps) * RowUnits;
-            const uint4* const row = packed + zy * InRow * StepUnits;
 #pragma unroll
             for (int step = 0; step < InRow; step++) {
-                // Two units on for each 16 channels: `place` permutes by exclusive or, and rows are whole voxels.
-                accumulate(shared, (first[step / Steps] + rows) ^ step % Steps * 2, weights[(zy * InRow + step) % Ahead],
-                           row + (step + Ahead) * StepUnits);
+                if (added.has(step / Steps)) {
+                    // Two units on for each 16 channels: `place` permutes by exclusive or, and rows are whole voxels.
+                    accumulate(shared, (first[step / Steps] + rows) ^ step % Steps * 2, weights[(zy * InRow + step) % Ahead],
+                               packed + Ahead * StepUnits);
+                    packed += StepUnits;
+                }
             }
         }
     }
@@ -188,6 +202,13 @@ struct MmaTile {
     __device__ void run(Shared& shared, const Half* input, const Half* packed, Shape extent, Shape origin,
                         Prologue prologue) {
         clear();
+        add(shared, input, packed, extent, origin, prologue, AllTaps());
+    }
+
+    // As above, to the sums that are there already. The taps that are added alone have weights.
+    template <class Prologue, class Added>
+    __device__ void add(Shared& shared, const Half* input, const Half* packed, Shape extent, Shape origin, Prologue prologue,
+                        Added added) {
         int first[Taps];
 #pragma unroll
         for (int x = 0; x < Taps; x++) {
@@ -199,8 +220,7 @@ struct MmaTile {
             __syncthreads();
             load(shared, input, extent, origin, channel, prologue);
             __syncthreads();
-            accumulate_all(shared, first, weights);
-            weights += Positions * (Chunk / 16) * StepUnits;
+            accumulate_all(shared, first, weights, added);
         }
     }
 
