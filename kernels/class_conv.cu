@@ -25,9 +25,9 @@ constexpr int Pitch = InX * Chunk + 4;
 constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
 
 // `ClassArguments` in src/ops/class_conv.rs; the output of `conv` is not used.
-template <class Value>
+template <class Value, class Weight = Value>
 struct ClassConvolution {
-    Convolution<Value> conv;
+    Convolution<Value, Weight> conv;
     Shape first, extent;  // of the part, in the block
     Place places[2];
 };
@@ -40,7 +40,8 @@ struct Shared {
     };
 };
 
-__device__ void load(Shared& shared, const Convolution<float>& conv, Shape origin, int channel) {
+template <class Value>
+__device__ void load(Shared& shared, const Convolution<Value, float>& conv, Shape origin, int channel) {
     constexpr int Groups = Chunk / 4;
     for (int i = threadIdx.x; i < 27 * Classes * Groups; i += Threads) {
         const float* found = conv.weights + i / Groups * Cin + channel + i % Groups * 4;
@@ -81,7 +82,8 @@ __device__ void accumulate(const Shared& shared, Shape first, float (&sum)[Run][
 }
 
 // From shared memory to the volume, along rows; `tile` is the first voxel's place in the part.
-__device__ void store(const Shared& shared, const ClassConvolution<float>& conv, Shape tile) {
+template <class Value>
+__device__ void store(const Shared& shared, const ClassConvolution<Value, float>& conv, Shape tile) {
     const float* logits = reinterpret_cast<const float*>(shared.logits);
     for (int i = threadIdx.x; i < TileZ * TileY * Row; i += Threads) {
         const int row = i / Row, in_row = i % Row;
@@ -101,8 +103,8 @@ __device__ void store(const Shared& shared, const ClassConvolution<float>& conv,
 }
 
 // The first input voxel of the tile at `tile` in the part.
-template <class Value>
-__device__ Shape input_origin(const ClassConvolution<Value>& conv, Shape tile) {
+template <class Value, class Weight>
+__device__ Shape input_origin(const ClassConvolution<Value, Weight>& conv, Shape tile) {
     return {conv.first.z + tile.z - 1, conv.first.y + tile.y - 1, conv.first.x + tile.x - 1};
 }
 
@@ -313,9 +315,9 @@ __device__ void class_conv(const ClassConvolution<Half>& conv) {
     }
 }
 
-}  // namespace
-
-extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(ClassConvolution<float> conv) {
+// With fused multiply-adds.
+template <class Value>
+__device__ void class_conv_fma(const ClassConvolution<Value, float>& conv) {
     __shared__ Shared shared;
     const Shape tile = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
                         static_cast<int>(blockIdx.x) * TileX};
@@ -340,6 +342,10 @@ extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(ClassConvol
     store(shared, conv, tile);
 }
 
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(ClassConvolution<float> conv) { class_conv_fma(conv); }
+
 extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_f16(ClassConvolution<__half> conv) {
     class_conv(conv);
 }
@@ -347,5 +353,10 @@ extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_f16(ClassCon
 #if __CUDA_ARCH__ >= 800
 extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_bf16(ClassConvolution<__nv_bfloat16> conv) {
     class_conv(conv);
+}
+
+// In training, whose logits are those of weights in f32.
+extern "C" __global__ void __launch_bounds__(Threads) class_conv_training_bf16(ClassConvolution<__nv_bfloat16, float> conv) {
+    class_conv_fma(conv);
 }
 #endif

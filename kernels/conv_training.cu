@@ -14,6 +14,7 @@
 #include "common/half8.cuh"
 #include "common/mma_store.cuh"
 #include "common/mma_tile.cuh"
+#include "common/values.cuh"
 
 namespace {
 
@@ -41,7 +42,7 @@ __device__ __forceinline__ Shape parity_of(int number) {
 }
 
 // Writes 4 channels of the voxel `at` of a volume that begins at value `first`.
-template <int Cout>
+template <int Cout, class Output = float>
 __device__ __forceinline__ void store(const Convolution<float>& conv, long long first, Shape at, int channel, float4 value) {
     if (inside(conv.out, at)) {
         const long long place = first + voxel(conv.out, at) * Cout + channel;
@@ -51,7 +52,7 @@ __device__ __forceinline__ void store(const Convolution<float>& conv, long long 
         if (conv.skip) {
             value = value + *reinterpret_cast<const float4*>(conv.skip + place);
         }
-        *reinterpret_cast<float4*>(static_cast<float*>(conv.output) + place) = value;
+        store_four(static_cast<Output*>(conv.output) + place, value);
     }
 }
 
@@ -157,6 +158,51 @@ __device__ void double_grid(const Convolution<Half>& conv) {
                               {2 * origin.z + parity.z, 2 * origin.y + parity.y, 2 * origin.x + parity.x});
 }
 
+// Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32
+// channels, w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
+template <class Output>
+__device__ void classes_to_input(const Convolution<float>& conv) {
+    constexpr int Classes = 3, Cout = 32, Groups = Cout / 4, Run = 4;
+    constexpr int InZ = 6, InY = 6, InX = 10;
+    __shared__ float4 weights[27 * Classes * Groups];  // [tap][class][channel]
+    __shared__ float voxels[InZ * InY * InX * Classes];
+    const Place<4, 4> place(conv.out, blockIdx.x);
+    const float* input = conv.input + place.volume * values(conv.in, Classes);
+    for (int i = threadIdx.x; i < 27 * Classes * Groups; i += 256) {
+        weights[i] = __ldg(reinterpret_cast<const float4*>(conv.weights) + i);
+    }
+    for (int i = threadIdx.x; i < InZ * InY * InX * Classes; i += 256) {
+        const int v = i / Classes;
+        const Shape at = {place.origin.z - 1 + v / (InY * InX), place.origin.y - 1 + v / InX % InY,
+                          place.origin.x - 1 + v % InX};
+        voxels[i] = inside(conv.in, at) ? input[voxel(conv.in, at) * Classes + i % Classes] : 0.0f;
+    }
+    __syncthreads();
+    const int group = threadIdx.x % Groups, run = threadIdx.x / Groups;
+    const Shape first = {run / 8, run / 2 % 4, run % 2 * Run};
+    float4 sum[Run];
+    for (int v = 0; v < Run; v++) {
+        sum[v] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    }
+#pragma unroll 1
+    for (int zy = 0; zy < 9; zy++) {
+        const float* row = voxels + (((first.z + zy / 3) * InY + first.y + zy % 3) * InX + first.x) * Classes;
+#pragma unroll
+        for (int i = 0; i < 3 * Classes; i++) {
+            const float4 weight = weights[(zy * 3 * Classes + i) * Groups + group];
+#pragma unroll
+            for (int v = 0; v < Run; v++) {
+                multiply_add(sum[v], row[v * Classes + i], weight);
+            }
+        }
+    }
+#pragma unroll
+    for (int v = 0; v < Run; v++) {
+        const Shape at = {place.origin.z + first.z, place.origin.y + first.y, place.origin.x + first.x + v};
+        store<Cout, Output>(conv, place.volume * values(conv.out, Cout), at, 4 * group, sum[v]);
+    }
+}
+
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_same(Convolution<float> conv) {
@@ -195,48 +241,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_inpu
     double_grid<32, 8, OfThree>(conv);
 }
 
-// Gradient to the input of the last convolution: `dx[o][i] = sum_(k, c) dy[o + k - 1][c] * w[k][c][i]`, three classes c to 32
-// channels, w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
 extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input(Convolution<float> conv) {
-    constexpr int Classes = 3, Cout = 32, Groups = Cout / 4, Run = 4;
-    constexpr int InZ = 6, InY = 6, InX = 10;
-    __shared__ float4 weights[27 * Classes * Groups];  // [tap][class][channel]
-    __shared__ float voxels[InZ * InY * InX * Classes];
-    const Place<4, 4> place(conv.out, blockIdx.x);
-    const float* input = conv.input + place.volume * values(conv.in, Classes);
-    for (int i = threadIdx.x; i < 27 * Classes * Groups; i += 256) {
-        weights[i] = __ldg(reinterpret_cast<const float4*>(conv.weights) + i);
-    }
-    for (int i = threadIdx.x; i < InZ * InY * InX * Classes; i += 256) {
-        const int v = i / Classes;
-        const Shape at = {place.origin.z - 1 + v / (InY * InX), place.origin.y - 1 + v / InX % InY,
-                          place.origin.x - 1 + v % InX};
-        voxels[i] = inside(conv.in, at) ? input[voxel(conv.in, at) * Classes + i % Classes] : 0.0f;
-    }
-    __syncthreads();
-    const int group = threadIdx.x % Groups, run = threadIdx.x / Groups;
-    const Shape first = {run / 8, run / 2 % 4, run % 2 * Run};
-    float4 sum[Run];
-    for (int v = 0; v < Run; v++) {
-        sum[v] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    }
-#pragma unroll 1
-    for (int zy = 0; zy < 9; zy++) {
-        const float* row = voxels + (((first.z + zy / 3) * InY + first.y + zy % 3) * InX + first.x) * Classes;
-#pragma unroll
-        for (int i = 0; i < 3 * Classes; i++) {
-            const float4 weight = weights[(zy * 3 * Classes + i) * Groups + group];
-#pragma unroll
-            for (int v = 0; v < Run; v++) {
-                multiply_add(sum[v], row[v * Classes + i], weight);
-            }
-        }
-    }
-#pragma unroll
-    for (int v = 0; v < Run; v++) {
-        const Shape at = {place.origin.z + first.z, place.origin.y + first.y, place.origin.x + first.x + v};
-        store<Cout>(conv, place.volume * values(conv.out, Cout), at, 4 * group, sum[v]);
-    }
+    classes_to_input<float>(conv);
 }
 
 #if __CUDA_ARCH__ >= 800
@@ -276,5 +282,9 @@ extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_traini
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_to_input_32_bf16(Bf16 conv) {
     double_grid<32, OfThree>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input_bf16(Convolution<float> conv) {
+    classes_to_input<__nv_bfloat16>(conv);
 }
 #endif

@@ -16,6 +16,7 @@
 #include "common/grid.cuh"
 #include "common/half8.cuh"
 #include "common/mma.cuh"
+#include "common/values.cuh"
 
 namespace {
 
@@ -102,7 +103,7 @@ struct Bias {
     }
 };
 
-template <class Voxels, class Epilogue>
+template <class Output, class Voxels, class Epilogue>
 __device__ void first_conv(const Convolution<float>& conv, Voxels voxels, Epilogue epilogue) {
     __shared__ Shared shared;
     const Shape origin = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
@@ -120,8 +121,8 @@ __device__ void first_conv(const Convolution<float>& conv, Voxels voxels, Epilog
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const int channel = 4 * group + 16 * half;
-                float* output = static_cast<float*>(conv.output) + voxel(conv.out, at) * Cout + channel;
-                *reinterpret_cast<float4*>(output) = epilogue(sum[v][half], conv.epilogue, channel);
+                Output* const output = static_cast<Output*>(conv.output) + voxel(conv.out, at) * Cout + channel;
+                store_four(output, epilogue(sum[v][half], conv.epilogue, channel));
             }
         }
     }
@@ -279,19 +280,23 @@ __device__ void first_conv(const Convolution<float>& conv, const Grey& grey) {
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f32(FirstConvolution first) {
-    first_conv(first.conv, first.grey, NormRelu());
+    first_conv<float>(first.conv, first.grey, NormRelu());
 }
 
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_f16(FirstConvolution first) {
     first_conv<__half>(first.conv, first.grey);
 }
 
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_training(Convolution<float> conv) {
+    first_conv<float>(conv, conv.input, Bias());
+}
+
 #if __CUDA_ARCH__ >= 800
 extern "C" __global__ void __launch_bounds__(Threads) first_conv_bf16(FirstConvolution first) {
     first_conv<__nv_bfloat16>(first.conv, first.grey);
 }
-#endif
 
-extern "C" __global__ void __launch_bounds__(Threads) first_conv_training(Convolution<float> conv) {
-    first_conv(conv, conv.input, Bias());
+extern "C" __global__ void __launch_bounds__(Threads) first_conv_training_bf16(Convolution<float> conv) {
+    first_conv<__nv_bfloat16>(conv, conv.input, Bias());
 }
+#endif

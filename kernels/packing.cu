@@ -1,4 +1,5 @@
 // Weights in the order in which the kernels read them, and the first two convolutions folded into one and unfolded again.
+#include "common/half8.cuh"
 #include "common/weight_order.cuh"
 
 // `Arguments` in src/device/cuda/training/packing.rs.
@@ -15,8 +16,22 @@ struct Packing {
     float* d_weight2;      // [32][16][27]
 };
 
+// Packed weights of 16 input channels to all output channels at one step of an order, and where they are for tensor cores: `Slab`
+// in src/device/cuda/training/orders.rs.
+struct Slab {
+    unsigned int from, to, channels;
+};
+
+// `Rounding` in src/device/cuda/training/packing.rs.
+struct Rounding {
+    const float* packed;
+    uint4* rounded;  // for the lanes of mma
+    const Slab* slabs;
+};
+
 namespace {
 
+constexpr int SlabRows = 16, SlabColumns = 64, SlabThreads = 128;
 constexpr int Middle = 16, Cout = 32, Positions = 27, Threads = 256;
 constexpr int Of = Middle * Positions;  // weights of conv2 to one channel, and threads of a block that has a place for each
 
@@ -86,3 +101,29 @@ extern "C" __global__ void __launch_bounds__(Of) packing_unfold(Packing packing)
         packing.d_bias1[m] = static_cast<float>(sum.y);
     }
 }
+
+#if __CUDA_ARCH__ >= 800
+// Rounds weights and gives each lane of a tensor core its own: 8 of two matrices, whose rows and columns are those of
+// src/device/cuda/packing.rs. A block of threads has one slab.
+extern "C" __global__ void __launch_bounds__(SlabThreads) packing_round_bf16(Rounding rounding) {
+    // Rows begin one bank apart, so that the 4 rows and 8 columns of a warp are in different ones.
+    constexpr int Pitch = SlabColumns + 1;
+    __shared__ float values[SlabRows * Pitch];
+    const Slab slab = rounding.slabs[blockIdx.x];
+    const unsigned int count = SlabRows * slab.channels;
+    for (unsigned int i = threadIdx.x; i < count; i += SlabThreads) {
+        values[i / slab.channels * Pitch + i % slab.channels] = rounding.packed[slab.from + i];
+    }
+    __syncthreads();
+    if (threadIdx.x < count / 8) {
+        const int lane = threadIdx.x % 32, row = lane % 4 * 2, column = lane / 4, matrix = threadIdx.x / 32 * 2;
+        const float* const first = values + row * Pitch + matrix / 4 * 32 + matrix % 4 * 2 + column / 2 * 8 + column % 2;
+        float found[8];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            found[i] = first[(i % 2 + i / 2 % 2 * 8) * Pitch + i / 4 * 2];
+        }
+        rounding.rounded[slab.to / 8 + threadIdx.x] = to_halves<__nv_bfloat16>(found);
+    }
+}
+#endif

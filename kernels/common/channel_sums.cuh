@@ -8,25 +8,30 @@ constexpr int SumThreads = 256;
 constexpr int SumChunk = 512;   // voxels of a block: `CHUNK` in src/device/cuda/training/batch_norm.rs
 constexpr int SumChannels = 4;  // of a block of the second stage: `CHANNELS` there; a sector of memory
 
-// Writes the sums of one chunk; `pair(place, channel)` gives the two values at place `voxel * Channels + channel`.
-template <int Channels, class Pair>
+// Writes the sums of one chunk; `pair(place, sums)` adds two values each to the sums of the Width channels from place
+// `voxel * Channels + channel` on, the channel being the same for all of a thread's.
+template <int Channels, int Width, class Pair>
 __device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pair pair) {
+    constexpr int Lanes = Channels / Width;
     // Of three channels 32 rows at least, so that warps begin with whole sectors.
-    constexpr int Rows = Channels % 32 == 0 ? SumThreads / Channels : SumThreads / Channels / 32 * 32;
+    constexpr int Rows = Channels % 32 == 0 ? SumThreads / Lanes : SumThreads / Lanes / 32 * 32;
     __shared__ double2 sums[Rows * Channels];
-    const int channel = threadIdx.x % Channels, row = threadIdx.x / Channels;
+    const int first_channel = threadIdx.x % Lanes * Width, row = threadIdx.x / Lanes;
     const long long first = static_cast<long long>(blockIdx.x) * SumChunk;
     const int count = static_cast<int>(min(voxels - first, static_cast<long long>(SumChunk)));
     if (row < Rows) {
-        float2 sum = make_float2(0.0f, 0.0f);
+        float2 sum[Width] = {};
         for (int i = row; i < count; i += Rows) {
-            const float2 value = pair((first + i) * Channels + channel, channel);
-            sum = make_float2(sum.x + value.x, sum.y + value.y);
+            pair((first + i) * Channels + first_channel, sum);
         }
-        sums[threadIdx.x] = make_double2(sum.x, sum.y);
+#pragma unroll
+        for (int i = 0; i < Width; i++) {
+            sums[row * Channels + first_channel + i] = make_double2(sum[i].x, sum[i].y);
+        }
     }
     __syncthreads();
-    if (row == 0) {
+    const int channel = threadIdx.x;
+    if (channel < Channels) {
         double2 total = make_double2(0.0, 0.0);
         for (int i = 0; i < Rows; i++) {
             const double2 part = sums[i * Channels + channel];

@@ -48,10 +48,10 @@ constexpr bool is_same<Same> = true;
 
 // What a convolution is launched with (`Arguments` in src/device/cuda/convolution.rs). Pointers that a kernel has no use
 // for are null.
-template <class Value>
+template <class Value, class Weight = Value>
 struct Convolution {
     const Value* input;     // [z][y][x][cin]
-    const Value* weights;   // packed as the kernel wants it
+    const Weight* weights;  // packed as the kernel wants it
     const float* prologue;  // scale [cin], shift [cin]
     const float* epilogue;  // bias [cout]; or scale [cout], shift [cout]
     const Value* skip;      // [z][y][x][cout]

@@ -16,6 +16,7 @@ use tascan::ops::activations::Activations;
 use tascan::ops::adam::Adam;
 use tascan::weights::Weights;
 
+use crate::ops::grids;
 use crate::recipe;
 
 /// Volumes and their extent: one voxel, odd sizes, two volumes, more voxels than a block of threads adds up.
@@ -34,8 +35,37 @@ fn values(grid: &Activations) -> Vec<f32> {
     grid.rows().flat_map(|at| grid.row(at).to_vec()).collect()
 }
 
-fn upload(gpu: &Arc<Gpu>, grid: &Activations) -> Batch {
-    Batch::upload(gpu, Precision::F32, grid.n, grid.shape, &values(grid)).unwrap()
+fn upload(gpu: &Arc<Gpu>, precision: Precision, grid: &Activations) -> Batch {
+    Batch::upload(gpu, precision, grid.n, grid.shape, &values(grid)).unwrap()
+}
+
+/// Those of training that the GPU has.
+fn precisions(gpu: &Gpu) -> impl Iterator<Item = Precision> {
+    [Precision::F32, Precision::Bf16].into_iter().filter(|precision| gpu.check_precision(*precision).is_ok())
+}
+
+/// Noise of numbers that the precision has.
+fn noisy(precision: Precision, n: usize, shape: [usize; 3], channels: usize, seed: u64) -> Activations {
+    let mut grid = grids::noisy(n, shape, channels, seed);
+    grid.par_rows_mut(|| (), |(), _, row| row.copy_from_slice(&precision.decode(&precision.encode(row))));
+    grid
+}
+
+/// As [`assert_near`], of values that were rounded to the precision in the end.
+#[track_caller]
+fn assert_rounded(what: &str, found: &Batch, expected: &[f32], tolerance: f32) {
+    let what = format!("{what} {} {:?}", found.precision, found.shape);
+    let values = found.download().unwrap();
+    if found.precision == Precision::F32 {
+        return assert_near(&what, &values, expected, tolerance);
+    }
+    assert_eq!(values.len(), expected.len(), "{what}");
+    let greatest = expected.iter().fold(f32::MIN_POSITIVE, |greatest, value| greatest.max(value.abs()));
+    for (found, expected) in values.iter().zip(expected) {
+        // Half of the last of 8 bits, at most 2^-8 of the number.
+        let bound = expected.abs() / 256.0 + tolerance * greatest;
+        assert!((found - expected).abs() <= bound, "{what}: {found} instead of {expected}");
+    }
 }
 
 /// The greatest difference over the greatest expected value.

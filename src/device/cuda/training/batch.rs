@@ -98,3 +98,11 @@ impl Batch {
         self.address() + (number * self.len() / self.n.max(1) * self.precision.size()) as u64
     }
 }
+
+/// The kernel for the values of a batch: in f32, or else in bf16.
+pub(super) fn kernel_of(batch: &Batch, [f32, bf16]: [&'static str; 2]) -> &'static str {
+    match batch.precision {
+        Precision::F32 => f32,
+        _ => bf16,
+    }
+}

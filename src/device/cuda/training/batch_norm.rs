@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cudarc::driver::DeviceRepr;
 
+use super::batch::kernel_of;
 use super::{Batch, Parameters};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
@@ -65,7 +66,7 @@ impl Norm {
             running_variance: parameters.value(&format!("{name}.running_var")),
             ..arguments(y)
         };
-        two_stages(&y.gpu, [moments_kernel(y.channels), "batch_norm_finish"], &arguments)?;
+        two_stages(&y.gpu, [moments_kernel(y), "batch_norm_finish"], &arguments)?;
         Ok(Norm { kept })
     }
 
@@ -81,7 +82,7 @@ impl Norm {
             output: output.address(),
             ..arguments(y)
         };
-        run(&y.gpu, "batch_norm_relu", Launch::over(y.len() / 4, THREADS), &arguments)?;
+        run(&y.gpu, kernel_of(y, ["batch_norm_relu", "batch_norm_relu_bf16"]), over_units(y), &arguments)?;
         Ok(output)
     }
 
@@ -108,10 +109,17 @@ impl Norm {
             d_beta: parameters.slot(&format!("{name}.bias")),
             ..arguments(y)
         };
-        let sums =
-            if y.channels == 32 { "batch_norm_backward_sums_32" } else { "batch_norm_backward_sums_64" };
+        let sums = match y.channels {
+            32 => kernel_of(y, ["batch_norm_backward_sums_32", "batch_norm_backward_sums_32_bf16"]),
+            _ => kernel_of(y, ["batch_norm_backward_sums_64", "batch_norm_backward_sums_64_bf16"]),
+        };
         two_stages(&y.gpu, [sums, "batch_norm_backward_finish"], &arguments)?;
-        run(&y.gpu, "batch_norm_backward", Launch::over(y.len(), THREADS), &arguments)
+        run(
+            &y.gpu,
+            kernel_of(y, ["batch_norm_backward", "batch_norm_backward_bf16"]),
+            over_units(y),
+            &arguments,
+        )
     }
 }
 
@@ -126,15 +134,20 @@ pub fn bias_gradient(parameters: &Parameters, layer: &str, dy: &Batch) -> Result
         d_beta: parameters.slot(&format!("{layer}.bias")),
         ..arguments(dy)
     };
-    two_stages(&dy.gpu, [moments_kernel(dy.channels), "bias_finish"], &arguments)
+    two_stages(&dy.gpu, [moments_kernel(dy), "bias_finish"], &arguments)
 }
 
-fn moments_kernel(channels: usize) -> &'static str {
-    match channels {
+fn moments_kernel(y: &Batch) -> &'static str {
+    match y.channels {
         3 => "batch_norm_moments_3",
-        32 => "batch_norm_moments_32",
-        _ => "batch_norm_moments_64",
+        32 => kernel_of(y, ["batch_norm_moments_32", "batch_norm_moments_32_bf16"]),
+        _ => kernel_of(y, ["batch_norm_moments_64", "batch_norm_moments_64_bf16"]),
     }
+}
+
+/// A thread for each 16 bytes.
+fn over_units(y: &Batch) -> Launch {
+    Launch::over(y.len() * y.precision.size() / 16, THREADS)
 }
 
 fn chunks(y: &Batch) -> usize {

@@ -12,6 +12,8 @@ use crate::volume::Shape;
 const NONE: u32 = u32::MAX;
 /// Outer and inner channels of a tile.
 const SIDE: usize = 8;
+/// Input channels of one matrix instruction.
+const SLAB: usize = 16;
 
 /// The convolutions of stride 2.
 const HALVING: [&str; 3] = ["conv3", "conv4", "conv5"];
@@ -46,6 +48,10 @@ pub(super) struct Orders {
     pub tiles: Vec<WeightTile>,
     /// Packed weights of all orders.
     pub len: usize,
+    /// What becomes of them for tensor cores.
+    pub slabs: Vec<Slab>,
+    /// Weights for tensor cores, of all orders.
+    pub rounded: usize,
 }
 
 /// `WeightOrder` of kernels/common/weight_order.cuh.
@@ -69,6 +75,15 @@ pub(super) struct WeightTile {
     order: u32,
     outer: u32,
     inner: u32,
+}
+
+/// `Slab` of kernels/packing.cu.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Slab {
+    from: u32,
+    to: u32,
+    channels: u32,
 }
 
 impl Orders {
@@ -102,8 +117,56 @@ impl Orders {
                 inner: first_inner as u32,
             }));
         }
+        if is_wide(name) {
+            let [from, to] = if from_is_inner { [inner, outer] } else { [outer, inner] };
+            self.add_slabs(name, order, &steps, [from, to]);
+        }
         self.len += steps.len() * outer * inner;
         self.steps.extend(steps);
+    }
+
+    /// The slabs of an order that begins at `len`, in the order of kernels/common/mma_tile.cuh.
+    fn add_slabs(&mut self, name: &str, order: Order, steps: &[u32], [from, to]: [usize; 2]) {
+        let (chunk, windows) = windows(name, order, steps);
+        for window in windows {
+            for first in (0..from).step_by(chunk) {
+                for step in &window {
+                    for first in (first..first + chunk).step_by(SLAB) {
+                        self.slabs.push(Slab {
+                            from: (self.len + (step * from + first) * to) as u32,
+                            to: self.rounded as u32,
+                            channels: to as u32,
+                        });
+                        self.rounded += SLAB * to;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a layer is on tensor cores where activations are in bf16.
+pub(super) fn is_wide(name: &str) -> bool {
+    name != "conv6"
+}
+
+/// What a kernel on tensor cores adds up one behind the other: the input channels that it holds at a time, and the steps of each
+/// window (kernels/conv_training.cu), those of a zero left out.
+fn windows(name: &str, order: Order, steps: &[u32]) -> (usize, Vec<Vec<usize>>) {
+    let numbers: Vec<usize> = (0..steps.len()).collect();
+    let used = |window: &[usize]| window.iter().copied().filter(|step| steps[*step] != NONE).collect();
+    match order {
+        Order::ToInput if DOUBLING.contains(&name) => {
+            let window = |q: Shape| {
+                positions([2; 3])
+                    .map(|tap| linear([0, 1, 2].map(|axis| 2 * tap[axis] + q[axis]), [4; 3]))
+                    .collect()
+            };
+            (32, positions([2; 3]).map(window).collect())
+        }
+        Order::Forward if DOUBLING.contains(&name) => (32, numbers.chunks(8).map(used).collect()),
+        Order::ToInput if HALVING.contains(&name) => (32, numbers.chunks(8).map(used).collect()),
+        _ => (16, vec![numbers]),
     }
 }
 

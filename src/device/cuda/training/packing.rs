@@ -19,6 +19,10 @@ use crate::ops::first_conv::{COUT as FIRST_CHANNELS, MIDDLE};
 const THREADS: u32 = 256;
 /// A thread for each weight of conv2 to one channel.
 const FOLDING_THREADS: u32 = (MIDDLE * 27) as u32;
+/// Of a block that rounds a slab.
+const SLAB_THREADS: u32 = 128;
+/// Values that kernels on tensor cores read behind the last weights: two steps of 16 by 64 channels.
+const READ_AHEAD: usize = 2 * 16 * 64;
 /// Weights of the folded first convolution: 3x3x3 positions, the voxel and the constant.
 const FOLDED: usize = 27 * 2 * FIRST_CHANNELS;
 
@@ -41,6 +45,18 @@ struct Arguments {
 // SAFETY: integers alone, without padding, in the layout of the kernels' parameter.
 unsafe impl DeviceRepr for Arguments {}
 
+/// `Rounding` of kernels/packing.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Rounding {
+    packed: u64,
+    rounded: u64,
+    slabs: u64,
+}
+
+// SAFETY: integers alone, without padding, in the layout of the kernel's parameter.
+unsafe impl DeviceRepr for Rounding {}
+
 /// `WeightOrders` of kernels/common/weight_order.cuh.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -59,6 +75,7 @@ impl Turn {
 #[derive(Clone, Copy)]
 struct Start {
     packed: usize,
+    rounded: usize,
     tile: usize,
     tiles: usize,
 }
@@ -76,6 +93,14 @@ pub struct Packing {
     tiles: Buffer,
     packed: Buffer,
     folded: Buffer,
+    rounded: Option<Rounded>,
+}
+
+/// Weights for tensor cores.
+struct Rounded {
+    values: Buffer,
+    slabs: Buffer,
+    slab_count: usize,
 }
 
 impl Packing {
@@ -87,15 +112,24 @@ impl Packing {
         let (mut starts, mut all) = (HashMap::new(), Orders::default());
         for name in orders::layers() {
             let both = [Order::Forward, Order::ToInput].map(|order| {
-                let (packed, tile) = (all.len, all.tiles.len());
+                let (packed, rounded, tile) = (all.len, all.rounded, all.tiles.len());
                 all.add(name, order);
-                Start { packed, tile, tiles: all.tiles.len() - tile }
+                Start { packed, rounded, tile, tiles: all.tiles.len() - tile }
             });
             starts.insert(name, both);
         }
+        let rounded = match precision {
+            Precision::F32 => None,
+            _ => Some(Rounded {
+                values: gpu.upload(&vec![0; (all.rounded + READ_AHEAD) * precision.size()])?,
+                slabs: gpu.upload(&all.slabs)?,
+                slab_count: all.slabs.len(),
+            }),
+        };
         Ok(Packing {
             gpu: gpu.clone(),
             precision,
+            rounded,
             starts,
             tile_count: all.tiles.len(),
             orders: gpu.upload(&all.orders)?,
@@ -113,7 +147,19 @@ impl Packing {
     pub fn pack(&self, parameters: &Parameters) -> Result<()> {
         let arguments = self.arguments(parameters, &self.folded);
         self.run("packing_gather", tiles(self.tile_count, THREADS), &arguments)?;
-        self.run("packing_fold", Launch::over(FOLDED, FOLDING_THREADS), &arguments)
+        self.run("packing_fold", Launch::over(FOLDED, FOLDING_THREADS), &arguments)?;
+        self.rounded.as_ref().map_or(Ok(()), |rounded| self.round(rounded))
+    }
+
+    fn round(&self, rounded: &Rounded) -> Result<()> {
+        let arguments = Rounding {
+            packed: self.packed.address(),
+            rounded: rounded.values.address(),
+            slabs: rounded.slabs.address(),
+        };
+        let launch = Launch { grid: [rounded.slab_count as u32, 1, 1], threads: SLAB_THREADS };
+        // SAFETY: the arguments are the kernel's; the slabs have places among the packed and the rounded weights alone.
+        unsafe { self.gpu.launch_named(["packing", "packing_round_bf16"], launch, &arguments) }
     }
 
     /// The gradients of conv1 and conv2 from that to the weights of both folded into one.
@@ -138,9 +184,15 @@ impl Packing {
         self.precision
     }
 
-    /// Where the packed weights of a layer begin.
+    /// Where the packed weights of a layer begin, as its kernel of this precision reads them.
     pub(super) fn weights(&self, name: &str, order: Order) -> u64 {
-        self.packed.address() + (self.start(name, order).packed * size_of::<f32>()) as u64
+        let start = self.start(name, order);
+        match &self.rounded {
+            Some(rounded) if orders::is_wide(name) => {
+                rounded.values.address() + (start.rounded * self.precision.size()) as u64
+            }
+            _ => self.packed.address() + (start.packed * size_of::<f32>()) as u64,
+        }
     }
 
     /// What turns an order of a layer, and the blocks of so many threads that do.
