@@ -14,12 +14,13 @@ from peer import Peer, report, run_in_turn
 HERE = Path(__file__).parent
 
 # On a GPU PyTorch computes in f16, or as usual in f32, whose products have the 11 bits of TF32. It compiles the network for the
-# shape in the pass that warms up.
+# shape in the pass that warms up. The precisions of tascan are those that it takes for the case.
 ON_GPU = {
     "classes": ["torch-f16", "torch-f16-channels-last", "torch-f16-compiled"],
     "step": ["torch-tf32", "torch-f32", "torch-bf16-channels-last"],
 }
 ON_CPU = ["torch-channels-last", "torch"]
+OURS_ON_GPU = {"classes": ["f16"], "step": ["f32", "bf16"]}
 
 
 def write_inputs(folder, shape):
@@ -32,7 +33,10 @@ def write_inputs(folder, shape):
 
 def start(names, case, folder, options):
     python = [sys.executable, str(HERE / "network_worker.py")]
-    peers = [Peer("tascan", [options.tascan, "--peer", case, str(folder), options.device])]
+    precisions = ["f32"] if options.device == "cpu" else OURS_ON_GPU[case]
+    ours = [options.tascan, "--peer", case, str(folder), options.device]
+    names_of_ours = ["tascan"] + [f"tascan-{precision}" for precision in precisions[1:]]
+    peers = [Peer(name, [*ours, precision]) for name, precision in zip(names_of_ours, precisions)]
     return peers + [
         Peer(name, [*python, name, case, str(folder), str(options.threads), options.device]) for name in names
     ]

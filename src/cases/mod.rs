@@ -8,6 +8,7 @@ mod training;
 
 use std::sync::Arc;
 
+use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::error::Result;
 
@@ -130,6 +131,14 @@ pub fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()
     enlargement::visit_all(gpu, edge, visit)?;
     training::visit_all(gpu, edge, visit)?;
     clustering::visit_all(gpu, edge, visit)
+}
+
+/// Whether there are cases in `precision`; the CPU knows f32 alone.
+fn has(gpu: Option<&Arc<Gpu>>, precision: Precision) -> bool {
+    match gpu {
+        Some(gpu) => gpu.check_precision(precision).is_ok(),
+        None => precision == Precision::F32,
+    }
 }
 
 /// Greatest difference, as a fraction of the greatest expected value; NaN where a value is no number.

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::layers::Layers;
-use super::{About, Case, Visit, Work, absolute, exact};
+use super::{About, Case, Visit, Work, absolute, exact, has};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
 use crate::device::cuda::volume::DeviceVolume;
@@ -41,12 +41,7 @@ pub(super) fn tolerances(precision: Precision) -> [f64; 2] {
 }
 
 pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
-    // The CPU knows f32 alone.
-    let has = |precision: &Precision| match gpu {
-        Some(gpu) => gpu.check_precision(*precision).is_ok(),
-        None => *precision == Precision::F32,
-    };
-    for precision in Precision::ALL.into_iter().filter(has) {
+    for precision in Precision::ALL.into_iter().filter(|precision| has(gpu, *precision)) {
         let layers = Layers { gpu, precision, edge };
         layers.first_conv(visit)?;
         layers.conv3d(32, 0, visit)?;

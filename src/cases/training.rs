@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use super::network::noise;
-use super::{About, Case, Pipe, Visit, Work, worst};
+use super::{About, Case, Pipe, Visit, Work, has, worst};
 use crate::device::cuda::Gpu;
 use crate::device::{Device, Precision};
 use crate::error::Result;
@@ -18,10 +18,12 @@ const STEPS: usize = 3;
 /// The paper's learning rate. Ten times that makes three steps magnify a change of the input by 1e-7 to 4e-5 of the loss,
 /// as Adam's first steps go as far along a gradient that is rounding as along any other.
 const RATE: f64 = 1e-4;
-/// Relative, of a loss after steps that magnify the rounding of those before.
-const TOLERANCE: f64 = 1e-4;
+/// The precisions, what their products are made by, and how far a loss may be off, relatively, after steps that magnify the
+/// rounding of those before.
+const PRECISIONS: [(Precision, Pipe, f64); 2] =
+    [(Precision::F32, Pipe::Scalar, 1e-4), (Precision::Bf16, Pipe::Tensor, 1e-2)];
 
-/// Batches of cubes of half the edge.
+/// Batches of cubes of half the edge, in each precision.
 pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
     let edge = edge.div_ceil(2);
     let voxels = BATCH * edge.pow(3);
@@ -41,27 +43,30 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
         };
         (0..STEPS).map(step).collect()
     };
-    let about = About {
-        operation: "training steps",
-        shape: format!("{STEPS} of {BATCH}x{edge}^3"),
-        dtype: "f32",
-        work: Work {
-            // The gradients to inputs and to weights cost as much as the forward pass each.
-            operations: (3 * STEPS * voxels) as f64 * 2.0 * multiply_adds(),
-            bytes: (16 * STEPS * voxels) as f64,
-        },
-        pipe: Pipe::Scalar,
-        tolerance: TOLERANCE,
-    };
     let losses = &losses;
-    let on_gpu = gpu.map(|gpu| {
-        let device = Device::cuda(gpu.clone(), Precision::F32);
-        move || losses(&device)
-    });
-    let compare = |expected: &Result<Vec<f64>>, found: &Vec<f64>| {
-        let Ok(expected) = expected else { return Ok(f64::NAN) };
-        let deviation = |(expected, found): (&f64, &f64)| ((found - expected) / expected).abs();
-        Ok(worst(expected.iter().zip(found).map(deviation)))
-    };
-    visit(&Case::new(about, || losses(&Device::Cpu), on_gpu, compare))
+    for (precision, pipe, tolerance) in PRECISIONS.into_iter().filter(|(p, ..)| has(gpu, *p)) {
+        let about = About {
+            operation: "training steps",
+            shape: format!("{STEPS} of {BATCH}x{edge}^3"),
+            dtype: precision.name(),
+            work: Work {
+                // The gradients to inputs and to weights cost as much as the forward pass each.
+                operations: (3 * STEPS * voxels) as f64 * 2.0 * multiply_adds(),
+                bytes: (16 * STEPS * voxels) as f64,
+            },
+            pipe,
+            tolerance,
+        };
+        let on_gpu = gpu.map(|gpu| {
+            let device = Device::cuda(gpu.clone(), precision);
+            move || losses(&device)
+        });
+        let compare = |expected: &Result<Vec<f64>>, found: &Vec<f64>| {
+            let Ok(expected) = expected else { return Ok(f64::NAN) };
+            let deviation = |(expected, found): (&f64, &f64)| ((found - expected) / expected).abs();
+            Ok(worst(expected.iter().zip(found).map(deviation)))
+        };
+        visit(&Case::new(about, || losses(&Device::Cpu), on_gpu, compare))?;
+    }
+    Ok(())
 }

@@ -2,6 +2,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::device::Precision;
 use crate::device::choice::Choice;
 use crate::error::Result;
@@ -14,9 +17,13 @@ pub struct Args {
     /// The parameters of the run.
     #[arg(long, value_name = "RUN.TOML")]
     config: PathBuf,
-    /// Where the network learns: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER; in f32 on each.
+    /// Where the network learns: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
+    /// How a GPU keeps activations: f32, as the CPU does, or bf16, on tensor cores with half of the memory, from the RTX 30
+    /// series on. Weights, their gradient and all sums are in f32.
+    #[arg(long, value_parser = precision(), default_value = Precision::F32.name())]
+    precision: Precision,
     /// Begin with this model (safetensors or PyTorch checkpoint) instead of random weights.
     #[arg(long, value_name = "MODEL")]
     init: Option<PathBuf>,
@@ -31,12 +38,18 @@ pub struct Args {
     steps: Option<u64>,
 }
 
+/// The precisions of training. The range of f16 is too small for gradients.
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    let names = [Precision::F32, Precision::Bf16].map(Precision::name);
+    PossibleValuesParser::new(names).try_map(|name| Precision::from_str(&name, false))
+}
+
 pub(super) fn run(args: Args) -> Result<ExitCode> {
     let mut config = Config::read(&args.config)?;
     config.output = args.output.unwrap_or(config.output);
     config.steps = args.steps.unwrap_or(config.steps);
     let start = if args.resume { Start::Resume(args.init) } else { Start::Fresh(args.init) };
-    let device = args.device.open_one(Precision::F32)?;
+    let device = args.device.open_one(args.precision)?;
     let model = train(&config, &start, &device)?;
     println!("{}", model.display());
     Ok(ExitCode::SUCCESS)

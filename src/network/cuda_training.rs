@@ -1,5 +1,5 @@
-//! The network in training on a GPU, in f32: as [`training`](super::training), with parameters, activations, loss and optimiser
-//! all on the device. A step sends a batch with its truth and fetches the loss and the new weights.
+//! The network in training on a GPU: as [`training`](super::training), with parameters, activations, loss and optimiser all on the
+//! device. Activations and the gradients to them are in f32 or bf16, logits, weights and all sums in f32. A step sends a batch with its truth and fetches the loss and the new weights.
 use std::sync::Arc;
 
 use super::{DOWN, UP};
@@ -9,7 +9,7 @@ use crate::device::cuda::training::batch_norm::{Norm, bias_gradient};
 use crate::device::cuda::training::loss::BatchLoss;
 use crate::device::cuda::training::packing::Packing;
 use crate::device::cuda::training::{Batch, Parameters, convolution, weight_gradient};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::adam::Adam;
 use crate::ops::loss::{Loss, Truth};
 use crate::volume::Shape;
@@ -51,11 +51,17 @@ struct Tape {
 }
 
 impl CudaTraining {
-    /// A network that starts from these weights, and its optimiser from this state.
+    /// A network that starts from these weights, and its optimiser from this state; activations are in `precision`.
     ///
     /// # Errors
-    /// Where the GPU has no memory for them.
+    /// Where the GPU does not compute in this precision or it is f16, and where the GPU has no memory for the network.
     pub fn new(gpu: &Arc<Gpu>, precision: Precision, weights: Weights, adam: &Adam) -> Result<Self> {
+        gpu.check_precision(precision)?;
+        if precision == Precision::F16 {
+            return Err(Error::invalid(
+                "training in f16: its range is too small for gradients; use f32 or bf16",
+            ));
+        }
         Ok(CudaTraining {
             gpu: gpu.clone(),
             parameters: Parameters::new(gpu, &weights.values, adam)?,

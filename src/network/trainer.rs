@@ -28,7 +28,7 @@ impl Trainer {
     /// A network that starts from these weights, and its optimiser from this state.
     ///
     /// # Errors
-    /// Where a GPU has no memory for them.
+    /// Those of [`CudaTraining::new`].
     pub fn new(device: &Device, weights: Weights, adam: Adam) -> Result<Self> {
         Ok(match device {
             Device::Cpu => Trainer::Cpu(Box::new(CpuTraining {

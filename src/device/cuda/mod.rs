@@ -132,7 +132,7 @@ impl Gpu {
     pub fn check_precision(&self, precision: Precision) -> Result<()> {
         if precision == Precision::Bf16 && self.capability < LEAST_CAPABILITY_OF_BF16 {
             return Err(Error::invalid(format!(
-                "{self} has compute capability {}.{}, and bf16 needs 8.0 (RTX 30 series) or more: use --precision f16",
+                "{self} has compute capability {}.{}, and bf16 needs 8.0 (RTX 30 series) or more: use another --precision",
                 self.capability / 10,
                 self.capability % 10
             )));
