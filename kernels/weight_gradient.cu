@@ -110,8 +110,9 @@ __device__ void wide(const InFloats& conv) {
 
 #if __CUDA_ARCH__ >= 800
 // Tiles of the coarse grid, one after the other along x, y, z and the volumes.
+template <class Tile>
 struct Tiles {
-    static constexpr int Y = 4, X = 8;
+    static constexpr int Y = Tile::TileY, X = Tile::TileX;
     Shape extent;  // of the grid
     Shape at;
     int volume;
@@ -145,7 +146,7 @@ __device__ void wide(const InHalves& conv) {
     constexpr int Stages = Tile::Stages;
     __shared__ __align__(128) typename Tile::Stage stages[Stages];
     const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.parts);
-    Tiles tiles(conv.coarse_extent, first);
+    Tiles<Tile> tiles(conv.coarse_extent, first);
     int brought = first;
     // Ends a group of copies even where no tile is left, so that as many are waited for each time.
     const auto bring_next = [&](int stage) {

@@ -28,16 +28,17 @@ struct GradientTile {
     };
 
     float sum[Taps][Columns][4];
-    // What the lane names for ldmatrix in the tile's first step: lanes 0 to 7 voxels of a row, lanes 8 to 15 their next 8
-    // channels, lanes 16 and up the same of the row below.
+    // What the lane names for ldmatrix in the tile's first step. Of fine, lanes 0 to 7 name voxels of a row, lanes 8 to 15 their
+    // next 8 channels, lanes 16 and up the same of the row below; of coarse, lanes 8 to 15 the row below, lanes 16 and up the next
+    // channels, since what mma takes together has to be in neighbouring registers.
     int coarse_at, fine_at[Taps];
 
     __device__ __forceinline__ GradientTile() {
-        const int lane = threadIdx.x % 32, x = lane % 8, unit = lane / 8 % 2, row = lane / 16;
-        coarse_at = row * Coarse::Size + Coarse::place(x, first_b() / 8 + unit);
+        const int lane = threadIdx.x % 32, x = lane % 8, second = lane / 8 % 2, third = lane / 16;
+        coarse_at = second * Coarse::Size + Coarse::place(x, first_b() / 8 + third);
 #pragma unroll
         for (int tap = 0; tap < Taps; tap++) {
-            fine_at[tap] = row * Fine::Size + Fine::place(x + Fine::slot(tap), first_a() / 8 + unit);
+            fine_at[tap] = third * Fine::Size + Fine::place(x + Fine::slot(tap), first_a() / 8 + second);
 #pragma unroll
             for (int i = 0; i < Columns * 4; i++) {
                 sum[tap][i / 4][i % 4] = 0.0f;
@@ -55,16 +56,21 @@ struct GradientTile {
     }
 
     // Has a row on its way whose first voxel, at x, lies at `from`: zeros outside the volume, everywhere if there is no such row.
+    // Lanes follow the slots; from one copy to the next, addresses differ by constants.
     template <class Row>
     static __device__ __forceinline__ void bring_row(uint4* to, const uint4* from, int x, int extent, bool is_there) {
-        constexpr int Units = Row::Size / Row::Voxels;
-        const int lane = threadIdx.x % 32;
+        constexpr int Units = Row::Size / Row::Voxels, AtOnce = 32 / Units, Step = Row::Apart;
+        const int slot = threadIdx.x % 32 / Units, unit = threadIdx.x % Units, at = Row::place(slot, unit);
+        x += slot * Step;
+        from += slot * Step * Units + unit;
 #pragma unroll
-        for (int start = 0; start < Row::Size; start += 32) {
-            const int i = start + lane, voxel = i / Units;
-            if (start + 32 <= Row::Size || i < Row::Size) {
-                const bool is_inside = static_cast<unsigned>(x + voxel) < static_cast<unsigned>(extent);
-                copy_async(to + Row::place(Row::slot(voxel), i % Units), from + i, is_there && is_inside);
+        for (int next = 0; next < Row::Voxels; next += AtOnce) {
+            if (next + AtOnce <= Row::Voxels || next + slot < Row::Voxels) {
+                const int way = Row::voxel_in(next + slot) - slot * Step;
+                const bool is_inside = static_cast<unsigned>(x + way) < static_cast<unsigned>(extent);
+                // `place(next + slot, unit)`, since next has no bit in common with slot.
+                const int there = (at ^ next / (8 / Units) % Units) + next * Units;
+                copy_async(to + there, from + way * Units, is_there && is_inside);
             }
         }
     }
@@ -107,8 +113,8 @@ struct GradientTile {
                 load_matrix_transposed(fine, &stage.fine[row * Fine::Size + fine_at[tap]]);
 #pragma unroll
                 for (int pair = 0; pair < Columns / 2; pair++) {
-                    multiply<__nv_bfloat16>(sum[tap][2 * pair], fine, coarse[pair][0], coarse[pair][2]);
-                    multiply<__nv_bfloat16>(sum[tap][2 * pair + 1], fine, coarse[pair][1], coarse[pair][3]);
+                    multiply<__nv_bfloat16>(sum[tap][2 * pair], fine, coarse[pair][0], coarse[pair][1]);
+                    multiply<__nv_bfloat16>(sum[tap][2 * pair + 1], fine, coarse[pair][2], coarse[pair][3]);
                 }
             }
         }
