@@ -5,24 +5,31 @@
 // block of threads adds up one chunk of voxels for one position k; `weight_gradient_finish` adds the chunks in their order and
 // puts the sums where the weights are.
 // Where one side has two or three channels, a warp has one position and its lanes the 32 channels of the other side.
+// In bf16 a block between many channels is on tensor cores, and has the positions that differ in x alone, for a chunk of tiles.
 #include "common/affine.cuh"
+#include "common/gradient_tile.cuh"
 #include "common/grid.cuh"
 #include "common/vectors.cuh"
 #include "common/weight_order.cuh"
 
 // `Arguments` in src/device/cuda/training/weight_gradient.rs. Pointers that a kernel has no use for are null.
+template <class Fine, class Coarse>
 struct WeightGradient {
-    const float* fine;            // [n][z][y][x][a]
-    const float* coarse;          // [n][z][y][x][b]
+    const Fine* fine;             // [n][z][y][x][a]
+    const Coarse* coarse;         // [n][z][y][x][b]
     float* partial;               // [chunk][k][a][b]
     WeightOrders orders;          // in which one [k][a][b] is
     float* gradient;              // to all parameters
     Shape fine_extent, coarse_extent;
-    int voxels;  // of the coarse grid, all volumes
-    int chunk;   // voxels of a block
+    int parts;  // of the coarse grid, all volumes: voxels, on tensor cores tiles
+    int chunk;  // parts of a block
     int chunks;
     int count;  // of [k][a][b]
 };
+
+using InFloats = WeightGradient<float, float>;
+using InHalves = WeightGradient<__nv_bfloat16, __nv_bfloat16>;
+using ToHalves = WeightGradient<float, __nv_bfloat16>;
 
 namespace {
 
@@ -50,13 +57,13 @@ __device__ int partner(Shape extent, Found found, int tap) {
 }
 
 template <int Taps, int Stride, int A, int B>
-__device__ void wide(const WeightGradient& conv) {
+__device__ void wide(const InFloats& conv) {
     constexpr int Threads = (A / 4) * (B / 4);
     __shared__ int partners[Step];
     __shared__ __align__(16) float fine[Step][A];
     __shared__ __align__(16) float coarse[Step][B];
     const int tap = blockIdx.x, lane = threadIdx.x % (B / 4), row = threadIdx.x / (B / 4);
-    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.voxels);
+    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.parts);
     const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     float4 sum[4] = {zero, zero, zero, zero};
     for (int start = first; start < end; start += Step) {
@@ -101,6 +108,74 @@ __device__ void wide(const WeightGradient& conv) {
     }
 }
 
+#if __CUDA_ARCH__ >= 800
+// Tiles of the coarse grid, one after the other along x, y, z and the volumes.
+template <class Tile>
+struct Tiles {
+    static constexpr int Y = Tile::TileY, X = Tile::TileX;
+    Shape extent;  // of the grid
+    Shape at;
+    int volume;
+
+    __device__ __forceinline__ Tiles(Shape extent, int first) : extent(extent) {
+        const Found found({extent.z, (extent.y + Y - 1) / Y, (extent.x + X - 1) / X}, first);
+        volume = found.volume;
+        at = {found.at.z, found.at.y * Y, found.at.x * X};
+    }
+
+    __device__ __forceinline__ void go_on() {
+        at.x += X;
+        if (at.x >= extent.x) {
+            at.x = 0;
+            at.y += Y;
+        }
+        if (at.y >= extent.y) {
+            at.y = 0;
+            at.z++;
+        }
+        if (at.z >= extent.z) {
+            at.z = 0;
+            volume++;
+        }
+    }
+};
+
+template <int Taps, int Stride, int A>
+__device__ void wide(const InHalves& conv) {
+    using Tile = GradientTile<Taps, Stride, A>;
+    constexpr int Stages = Tile::Stages;
+    __shared__ __align__(128) typename Tile::Stage stages[Stages];
+    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.parts);
+    Tiles<Tile> tiles(conv.coarse_extent, first);
+    int brought = first;
+    // Ends a group of copies even where no tile is left, so that as many are waited for each time.
+    const auto bring_next = [&](int stage) {
+        if (brought < end) {
+            Tile::bring(stages[stage], conv.coarse, conv.coarse_extent, conv.fine, conv.fine_extent, tiles.volume, tiles.at,
+                        blockIdx.x / Taps, blockIdx.x % Taps);
+            tiles.go_on();
+            brought++;
+        }
+        commit_copies();
+    };
+#pragma unroll
+    for (int stage = 0; stage < Stages - 1; stage++) {
+        bring_next(stage);
+    }
+    Tile tile;
+    int stage = 0;
+    for (int i = first; i < end; i++) {
+        await_copies<Stages - 2>();
+        __syncthreads();
+        // In place of the tile before, which all warps are through with.
+        bring_next(stage == 0 ? Stages - 1 : stage - 1);
+        tile.accumulate(stages[stage]);
+        stage = stage == Stages - 1 ? 0 : stage + 1;
+    }
+    tile.store(conv.partial + (static_cast<long long>(blockIdx.y) * gridDim.x + blockIdx.x) * Taps * A * Tile::B);
+}
+#endif
+
 // The voxel, and the constant 1 that carries conv1's bias.
 struct WithConstant {
     static constexpr int Channels = 2;
@@ -129,13 +204,13 @@ struct ThreeClasses {
 };
 
 // A 3x3x3 window of few channels against 32.
-template <class Thin>
-__device__ void thin(const WeightGradient& conv) {
+template <class Thin, class Coarse>
+__device__ void thin(const WeightGradient<float, Coarse>& conv) {
     constexpr int Taps = 27, Wide = 32;
     __shared__ float4 fine[Taps][Step];
     __shared__ float coarse[Step][Wide];
     const int lane = threadIdx.x % 32, tap = threadIdx.x / 32;
-    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.voxels);
+    const int first = blockIdx.y * conv.chunk, end = min(first + conv.chunk, conv.parts);
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     fine[tap][lane] = sum;
     for (int start = first; start < end; start += Step) {
@@ -145,7 +220,7 @@ __device__ void thin(const WeightGradient& conv) {
         Thin::load(fine[tap], conv.fine, from);
         for (int step = tap; step < Step; step += Taps) {
             const long long place = static_cast<long long>(start + step) * Wide + lane;
-            coarse[step][lane] = start + step < end ? conv.coarse[place] : 0.0f;
+            coarse[step][lane] = start + step < end ? static_cast<float>(conv.coarse[place]) : 0.0f;
         }
         __syncthreads();
 #pragma unroll 8
@@ -161,7 +236,7 @@ __device__ void thin(const WeightGradient& conv) {
     }
 }
 
-__device__ float sum_of_chunks(const WeightGradient& conv, unsigned int place) {
+__device__ float sum_of_chunks(const InFloats& conv, unsigned int place) {
     float sum = 0.0f;
     for (int chunk = 0; chunk < conv.chunks; chunk++) {
         sum += conv.partial[static_cast<long long>(chunk) * conv.count + place];
@@ -171,35 +246,35 @@ __device__ float sum_of_chunks(const WeightGradient& conv, unsigned int place) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(128) weight_gradient_halve_32(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(128) weight_gradient_halve_32(InFloats conv) {
     wide<3, 2, 32, 64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256) weight_gradient_halve_64(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_halve_64(InFloats conv) {
     wide<3, 2, 64, 64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256) weight_gradient_residual(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_residual(InFloats conv) {
     wide<3, 1, 64, 64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(128) weight_gradient_double_32(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(128) weight_gradient_double_32(InFloats conv) {
     wide<4, 2, 32, 64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(256) weight_gradient_double_64(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(256) weight_gradient_double_64(InFloats conv) {
     wide<4, 2, 64, 64>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(864) weight_gradient_first(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_first(InFloats conv) {
     thin<WithConstant>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes(InFloats conv) {
     thin<ThreeClasses>(conv);
 }
 
-extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish(InFloats conv) {
     __shared__ float values[WeightTurn::Side * WeightTurn::MostPitch];
     const WeightTurn turn(values, conv.orders);
     turn.each_packed([&](unsigned int place, float& value) { value = sum_of_chunks(conv, place); }, [](unsigned int) {});
@@ -208,9 +283,25 @@ extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_fini
 }
 
 // As above for sums that stay in their order.
-extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish_first(WeightGradient conv) {
+extern "C" __global__ void __launch_bounds__(FinishThreads) weight_gradient_finish_first(InFloats conv) {
     const unsigned int i = blockIdx.x * FinishThreads + threadIdx.x;
     if (i < conv.count) {
         conv.gradient[i] = sum_of_chunks(conv, i);
     }
 }
+
+#if __CUDA_ARCH__ >= 800
+extern "C" __global__ void __launch_bounds__(128, 4) weight_gradient_halve_32_bf16(InHalves conv) { wide<3, 2, 32>(conv); }
+
+extern "C" __global__ void __launch_bounds__(128, 3) weight_gradient_halve_64_bf16(InHalves conv) { wide<3, 2, 64>(conv); }
+
+extern "C" __global__ void __launch_bounds__(128, 3) weight_gradient_residual_bf16(InHalves conv) { wide<3, 1, 64>(conv); }
+
+extern "C" __global__ void __launch_bounds__(128, 4) weight_gradient_double_32_bf16(InHalves conv) { wide<4, 2, 32>(conv); }
+
+extern "C" __global__ void __launch_bounds__(128, 2) weight_gradient_double_64_bf16(InHalves conv) { wide<4, 2, 64>(conv); }
+
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_first_bf16(ToHalves conv) { thin<WithConstant>(conv); }
+
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes_bf16(ToHalves conv) { thin<ThreeClasses>(conv); }
+#endif

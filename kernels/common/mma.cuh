@@ -13,6 +13,14 @@ __device__ __forceinline__ void load_matrix(unsigned (&to)[4], const uint4* half
                  : "memory");
 }
 
+// The same with each 8x8 quarter transposed.
+__device__ __forceinline__ void load_matrix_transposed(unsigned (&to)[4], const uint4* half_row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(shared_address(half_row))
+                 : "memory");
+}
+
 // `sum += a b`: 16x8 times 8x8.
 template <class Half>
 __device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[2], unsigned b);
@@ -70,6 +78,9 @@ __device__ __forceinline__ void copy_async(uint4* to, const uint4* from, bool is
 // Ends a group of copies.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits for all groups of the thread's copies.
-__device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+// Waits for all groups of the thread's copies but the last Pending.
+template <int Pending = 0>
+__device__ __forceinline__ void await_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
 #endif

@@ -11,6 +11,7 @@
 #include "grid.cuh"
 #include "mma.cuh"
 #include "taps.cuh"
+#include "voxel_row.cuh"
 
 // Blocks for whose registers a multiprocessor has room, of tiles whose lanes have 128 sums, and of those with 64. At 7.5, which has
 // the least shared memory, they may have all registers.
@@ -35,9 +36,9 @@ struct MmaTile {
     static constexpr int InZ = (TileZ - 1) * Stride + Taps;
     static constexpr int InY = (TileY - 1) * Stride + Taps;
     static constexpr int InX = (TileX - 1) * Stride + Taps;
-    static constexpr int Evens = (InX + 1) / 2;          // voxels of a row whose x is even
     static constexpr int Units = Chunk / 8;              // of 16 bytes, in a voxel
-    static constexpr int RowUnits = InX * Units;         // in a row of voxels
+    using Row = VoxelRow<InX, Stride, Units>;
+    static constexpr int RowUnits = Row::Size;
     static constexpr int RowsAtOnce = Threads / RowUnits;
 
     // Values of packed weights, with those behind the last step that are read, not used.
@@ -59,21 +60,6 @@ struct MmaTile {
         return {number / TileY, number % TileY, 0};
     }
 
-    // Where a voxel of a row lies: at stride 2 those of one parity side by side, so that 8 outputs read 8 neighbours.
-    static __device__ __forceinline__ int slot(int x) {
-        return Stride == 1 ? x : x % 2 * Evens + x / 2;
-    }
-
-    // The voxel that lies there.
-    static __device__ __forceinline__ int voxel_in(int slot) {
-        return Stride == 1 ? slot : slot < Evens ? 2 * slot : 2 * (slot - Evens) + 1;
-    }
-
-    // Where 16 bytes of a voxel lie in its row: permuted, so that those of 8 neighbouring voxels are in different banks.
-    static __device__ __forceinline__ int place(int slot, int unit) {
-        return slot * Units + (unit ^ (slot / (8 / Units) % Units));
-    }
-
     // Calls `visit(to, from, is_inside)` for each 16 bytes of the input voxels from `origin` on that the thread brings. A thread
     // has one place in rows of voxels, and takes every RowsAtOnce-th row of a plane. Neighbouring threads follow the slots, whose
     // banks differ; which voxels of a row they take together makes no difference to global memory. Of a plane, Together rows are
@@ -83,10 +69,10 @@ struct MmaTile {
                                                      Visit visit) {
         const int in_row = threadIdx.x % RowUnits, unit = in_row % Units, slot = in_row / Units;
         const int first = threadIdx.x / RowUnits;
-        Shape at = {origin.z, origin.y + Spacing * first, origin.x + Spacing * voxel_in(slot)};
+        Shape at = {origin.z, origin.y + Spacing * first, origin.x + Spacing * Row::voxel_in(slot)};
         const Strides<Cin> strides(extent);
         const Half* plane = input + strides.to(at) + 8 * unit;
-        uint4* to = shared.voxels + first * RowUnits + place(slot, unit);
+        uint4* to = shared.voxels + first * RowUnits + Row::place(slot, unit);
         if (first < RowsAtOnce) {
 #pragma unroll 1
             for (int z = 0; z < InZ; z++) {
@@ -142,7 +128,7 @@ struct MmaTile {
     static __device__ __forceinline__ int named(int x) {
         const int lane = threadIdx.x % 32;
         const Shape first = row(0);
-        return (first.z * InY + first.y + lane / 8 % 2) * Stride * RowUnits + place(lane % 8 + slot(x), lane / 16);
+        return (first.z * InY + first.y + lane / 8 % 2) * Stride * RowUnits + Row::place(lane % 8 + Row::slot(x), lane / 16);
     }
 
     // Adds the products of 16 channels at one tap, whose voxels lie at `at` and behind, and puts the weights that begin at `next`
@@ -188,7 +174,7 @@ struct MmaTile {
 #pragma unroll
             for (int step = 0; step < InRow; step++) {
                 if (added.has(step / Steps)) {
-                    // Two units on for each 16 channels: `place` permutes by exclusive or, and rows are whole voxels.
+                    // Two units on for each 16 channels: `Row::place` permutes by exclusive or, and rows are whole voxels.
                     accumulate(shared, (first[step / Steps] + rows) ^ step % Steps * 2, weights[(zy * InRow + step) % Ahead],
                                packed + Ahead * StepUnits);
                     packed += StepUnits;

@@ -118,10 +118,8 @@ fn halve(layers: &Layers, name: &'static str, x: Activations) {
     assert_batch("to input", &found, &dx);
     let mut dw = vec![f32::NAN; weight.len()];
     conv.backward_weights(&x, &dy, &mut dw);
-    if layers.precision == Precision::F32 {
-        weight_gradient::halve(parameters, packing, name, &x_gpu, &dy_gpu).unwrap();
-        layers.assert_gradient(&format!("{name}.weight"), &dw);
-    }
+    weight_gradient::halve(parameters, packing, name, &x_gpu, &dy_gpu).unwrap();
+    layers.assert_gradient(&format!("{name}.weight"), &dw);
 }
 
 #[test]
@@ -153,10 +151,8 @@ fn residual(layers: &Layers, name: &'static str, n: usize, shape: [usize; 3]) {
     assert_batch("to input", &convolution::residual_to_input(packing, name, &dy_gpu).unwrap(), &da);
     let mut dw = vec![f32::NAN; weight.len()];
     conv.backward_weights(&a, &dy, &mut dw);
-    if layers.precision == Precision::F32 {
-        weight_gradient::residual(parameters, packing, name, &a_gpu, &dy_gpu).unwrap();
-        layers.assert_gradient(&format!("{name}.weight"), &dw);
-    }
+    weight_gradient::residual(parameters, packing, name, &a_gpu, &dy_gpu).unwrap();
+    layers.assert_gradient(&format!("{name}.weight"), &dw);
 }
 
 #[test]
@@ -187,10 +183,8 @@ fn double(layers: &Layers, name: &'static str, dy: Activations) {
     assert_batch("to input", &convolution::double_to_input(packing, name, &dy_gpu, &x_gpu).unwrap(), &dx);
     let mut dw = vec![f32::NAN; weight.len()];
     deconv.backward_weights(&x, &dy, &mut dw);
-    if layers.precision == Precision::F32 {
-        weight_gradient::double(parameters, packing, name, &x_gpu, &dy_gpu).unwrap();
-        layers.assert_gradient(&format!("{name}.weight"), &dw);
-    }
+    weight_gradient::double(parameters, packing, name, &x_gpu, &dy_gpu).unwrap();
+    layers.assert_gradient(&format!("{name}.weight"), &dw);
 }
 
 #[test]
@@ -221,12 +215,10 @@ fn first(layers: &Layers, n: usize, shape: [usize; 3]) {
     conv.forward().all(&x, &mut y);
     assert_batch("first", &convolution::first(parameters, packing, &x_gpu).unwrap(), &y);
     let expected = conv.backward_weights(&x, &dy);
-    if layers.precision == Precision::F32 {
-        weight_gradient::first(parameters, packing, &x_gpu, &dy_gpu).unwrap();
-        layers.assert_gradient("conv1.weight", &expected.weight1);
-        layers.assert_gradient("conv1.bias", &expected.bias1);
-        layers.assert_gradient("conv2.weight", &expected.weight2);
-    }
+    weight_gradient::first(parameters, packing, &x_gpu, &dy_gpu).unwrap();
+    layers.assert_gradient("conv1.weight", &expected.weight1);
+    layers.assert_gradient("conv1.bias", &expected.bias1);
+    layers.assert_gradient("conv2.weight", &expected.weight2);
 }
 
 fn classes(layers: &Layers, n: usize, shape: [usize; 3]) {
@@ -250,8 +242,6 @@ fn classes(layers: &Layers, n: usize, shape: [usize; 3]) {
     assert_batch("to input", &convolution::classes_to_input(packing, &dy_gpu).unwrap(), &du1);
     let mut dw = vec![f32::NAN; weight.len()];
     class_conv::backward_weights(&u1, &dy, &mut dw);
-    if layers.precision == Precision::F32 {
-        weight_gradient::classes(parameters, packing, &u1_gpu, &dy_gpu).unwrap();
-        layers.assert_gradient("conv6.weight", &dw);
-    }
+    weight_gradient::classes(parameters, packing, &u1_gpu, &dy_gpu).unwrap();
+    layers.assert_gradient("conv6.weight", &dw);
 }

@@ -5,6 +5,7 @@ mod convolution;
 mod loss;
 mod program;
 mod steps;
+mod weight_gradient_bf16;
 
 use std::sync::Arc;
 
