@@ -30,20 +30,24 @@ namespace {
 
 constexpr double Epsilon = 1e-5, Momentum = 0.1;
 constexpr int Threads = 256;
-constexpr int Kept = 6;  // values that `norm` has of a channel
 
-// What the backward pass knows of one channel.
-struct Channel {
-    float scale, shift, mean, inverse;
+// What the backward pass knows of neighbouring channels.
+template <int Count>
+struct Norm {
+    float scale[Count], shift[Count], mean[Count], inverse[Count];
 
-    static __device__ Channel of(const float* norm, int channels, int channel) {
-        const float* const first = norm + channel;
-        return {__ldg(first), __ldg(first + channels), __ldg(first + 2 * channels), __ldg(first + 3 * channels)};
+    __device__ __forceinline__ Norm(const float* norm, int channels, int channel) {
+        load_parameters(norm + channel, scale);
+        load_parameters(norm + channels + channel, shift);
+        load_parameters(norm + 2 * channels + channel, mean);
+        load_parameters(norm + 3 * channels + channel, inverse);
     }
 
-    __device__ float dz(float y, float da) const { return fmaf(y, scale, shift) > 0.0f ? da : 0.0f; }
+    __device__ __forceinline__ float dz(int i, float y, float da) const {
+        return fmaf(y, scale[i], shift[i]) > 0.0f ? da : 0.0f;
+    }
 
-    __device__ float normalised(float y) const { return (y - mean) * inverse; }
+    __device__ __forceinline__ float normalised(int i, float y) const { return (y - mean[i]) * inverse[i]; }
 };
 
 __device__ __forceinline__ void add(float2& sum, float x, float y) {
@@ -67,29 +71,45 @@ __device__ void moments(const BatchNorm<Value>& batch) {
 template <int Channels, class Value>
 __device__ void backward_sums(const BatchNorm<Value>& batch) {
     constexpr int Width = InWord<Value>, Lanes = Channels / Width;
-    const int first = threadIdx.x % Lanes * Width;
-    const Channel near = Channel::of(batch.norm, Channels, first), far = Channel::of(batch.norm, Channels, first + Width - 1);
+    const Norm<Width> norm(batch.norm, Channels, threadIdx.x % Lanes * Width);
     sum_chunk<Channels, Width>(batch.voxels, batch.partial, [&](long long place, float2(&sum)[Width]) {
         float y[Width], da[Width];
         load_word(batch.y + place, y);
         load_word(batch.da + place, da);
 #pragma unroll
         for (int i = 0; i < Width; i++) {
-            const Channel& norm = i == 0 ? near : far;
-            const float dz = norm.dz(y[i], da[i]);
-            add(sum[i], dz, dz * norm.normalised(y[i]));
+            const float dz = norm.dz(i, y[i], da[i]);
+            add(sum[i], dz, dz * norm.normalised(i, y[i]));
         }
     });
 }
 
-// A thread's 16 bytes of a batch: calls `visit(place)` where there are any.
-template <class Value, class Visit>
-__device__ __forceinline__ void each_unit(const BatchNorm<Value>& batch, Visit visit) {
-    const long long place = InUnit<Value> * (static_cast<long long>(blockIdx.x) * Threads + threadIdx.x);
-    if (place < batch.voxels * batch.channels) {
-        visit(place, static_cast<int>(place & (batch.channels - 1)));
+// What a thread has of a batch: 16 bytes at each of some places, all of the same channels.
+template <class Value>
+struct Units {
+    static constexpr int Count = 4, Width = InUnit<Value>;  // `UNITS` in src/device/cuda/training/batch_norm.rs
+    static_assert(Threads * Width % 64 == 0, "threads go on by whole voxels");
+
+    long long first, end;
+    int channel;
+
+    __device__ __forceinline__ explicit Units(const BatchNorm<Value>& batch)
+        : first((static_cast<long long>(blockIdx.x) * Count * Threads + threadIdx.x) * Width),
+          end(batch.voxels * batch.channels),
+          channel(static_cast<int>(first & (batch.channels - 1))) {}
+
+    // Calls `visit(place)`.
+    template <class Visit>
+    __device__ __forceinline__ void each(Visit visit) const {
+#pragma unroll
+        for (int i = 0; i < Count; i++) {
+            const long long place = first + i * Threads * Width;
+            if (place < end) {
+                visit(place);
+            }
+        }
     }
-}
+};
 
 template <class Value>
 __device__ __forceinline__ void add_skip(const Value* skip, long long place, float (&values)[InUnit<Value>]) {
@@ -105,13 +125,16 @@ __device__ __forceinline__ void add_skip(const Value* skip, long long place, flo
 
 template <class Value>
 __device__ void norm_relu(const BatchNorm<Value>& batch) {
-    each_unit(batch, [&](long long place, int channel) {
-        float values[InUnit<Value>], scale[InUnit<Value>], shift[InUnit<Value>];
+    constexpr int Width = InUnit<Value>;
+    const Units<Value> units(batch);
+    float scale[Width], shift[Width];
+    load_parameters(batch.norm + units.channel, scale);
+    load_parameters(batch.norm + batch.channels + units.channel, shift);
+    units.each([&](long long place) {
+        float values[Width];
         load_unit(batch.y + place, values);
-        load_parameters(batch.norm + channel, scale);
-        load_parameters(batch.norm + batch.channels + channel, shift);
 #pragma unroll
-        for (int i = 0; i < InUnit<Value>; i++) {
+        for (int i = 0; i < Width; i++) {
             values[i] = relu_affine(values[i], scale[i], shift[i]);
         }
         add_skip(batch.skip, place, values);
@@ -121,19 +144,19 @@ __device__ void norm_relu(const BatchNorm<Value>& batch) {
 
 template <class Value>
 __device__ void backward(const BatchNorm<Value>& batch) {
-    each_unit(batch, [&](long long place, int channel) {
-        float y[InUnit<Value>], da[InUnit<Value>], norm[Kept][InUnit<Value>];
+    constexpr int Width = InUnit<Value>;
+    const Units<Value> units(batch);
+    const Norm<Width> norm(batch.norm, batch.channels, units.channel);
+    float mean_dz[Width], mean_dzx[Width];
+    load_parameters(batch.norm + 4 * batch.channels + units.channel, mean_dz);
+    load_parameters(batch.norm + 5 * batch.channels + units.channel, mean_dzx);
+    units.each([&](long long place) {
+        float y[Width], da[Width];
         load_unit(batch.y + place, y);
         load_unit(batch.da + place, da);
 #pragma unroll
-        for (int i = 0; i < Kept; i++) {
-            load_parameters(batch.norm + i * batch.channels + channel, norm[i]);
-        }
-#pragma unroll
-        for (int i = 0; i < InUnit<Value>; i++) {
-            const Channel channel_norm = {norm[0][i], norm[1][i], norm[2][i], norm[3][i]};
-            const float dz = channel_norm.dz(y[i], da[i]), mean_dz = norm[4][i], mean_dzx = norm[5][i];
-            y[i] = channel_norm.scale * (dz - mean_dz - channel_norm.normalised(y[i]) * mean_dzx);
+        for (int i = 0; i < Width; i++) {
+            y[i] = norm.scale[i] * (norm.dz(i, y[i], da[i]) - mean_dz[i] - norm.normalised(i, y[i]) * mean_dzx[i]);
         }
         add_skip(batch.skip, place, y);
         store_unit(batch.y + place, y);

@@ -15,18 +15,20 @@ __device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pai
     constexpr int Lanes = Channels / Width;
     // Of three channels 32 rows at least, so that warps begin with whole sectors.
     constexpr int Rows = Channels % 32 == 0 ? SumThreads / Lanes : SumThreads / Lanes / 32 * 32;
-    __shared__ double2 sums[Rows * Channels];
-    const int first_channel = threadIdx.x % Lanes * Width, row = threadIdx.x / Lanes;
+    // Those of a thread's channels, and neighbouring channels, are in different banks.
+    constexpr int Pitch = Width == 1 ? Lanes : Lanes + 4;
+    __shared__ double2 sums[Rows * Width * Pitch];
+    const int lane = threadIdx.x % Lanes, row = threadIdx.x / Lanes;
     const long long first = static_cast<long long>(blockIdx.x) * SumChunk;
     const int count = static_cast<int>(min(voxels - first, static_cast<long long>(SumChunk)));
     if (row < Rows) {
         float2 sum[Width] = {};
         for (int i = row; i < count; i += Rows) {
-            pair((first + i) * Channels + first_channel, sum);
+            pair((first + i) * Channels + lane * Width, sum);
         }
 #pragma unroll
         for (int i = 0; i < Width; i++) {
-            sums[row * Channels + first_channel + i] = make_double2(sum[i].x, sum[i].y);
+            sums[(row * Width + i) * Pitch + lane] = make_double2(sum[i].x, sum[i].y);
         }
     }
     __syncthreads();
@@ -34,7 +36,7 @@ __device__ __forceinline__ void sum_chunk(long long voxels, double* partial, Pai
     if (channel < Channels) {
         double2 total = make_double2(0.0, 0.0);
         for (int i = 0; i < Rows; i++) {
-            const double2 part = sums[i * Channels + channel];
+            const double2 part = sums[(i * Width + channel % Width) * Pitch + channel / Width];
             total = make_double2(total.x + part.x, total.y + part.y);
         }
         partial[(2ll * blockIdx.x) * Channels + channel] = total.x;

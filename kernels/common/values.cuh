@@ -47,12 +47,19 @@ __device__ __forceinline__ void store_four(__nv_bfloat16* to, float4 values) {
         make_uint2(Word<__nv_bfloat16>::of(values.x, values.y), Word<__nv_bfloat16>::of(values.z, values.w));
 }
 
-// Parameters of as many neighbouring channels, a multiple of four.
+// Parameters of as many neighbouring channels: one, two or a multiple of four.
 template <int Count>
 __device__ __forceinline__ void load_parameters(const float* from, float (&to)[Count]) {
+    if constexpr (Count == 1) {
+        to[0] = __ldg(from);
+    } else if constexpr (Count == 2) {
+        const float2 values = __ldg(reinterpret_cast<const float2*>(from));
+        to[0] = values.x, to[1] = values.y;
+    } else {
 #pragma unroll
-    for (int i = 0; i < Count; i += 4) {
-        const float4 values = __ldg(reinterpret_cast<const float4*>(from + i));
-        to[i] = values.x, to[i + 1] = values.y, to[i + 2] = values.z, to[i + 3] = values.w;
+        for (int i = 0; i < Count; i += 4) {
+            const float4 values = __ldg(reinterpret_cast<const float4*>(from + i));
+            to[i] = values.x, to[i + 1] = values.y, to[i + 2] = values.z, to[i + 3] = values.w;
+        }
     }
 }

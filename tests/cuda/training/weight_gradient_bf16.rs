@@ -157,7 +157,7 @@ fn of_the_first_one_equals_that_of_the_cpu() {
 fn of_the_last_one_equals_that_of_the_cpu() {
     on_each("of_the_last_one_equals_that_of_the_cpu", |layers, n, shape| {
         let (u1, dy) = (rounded(n, shape, 32, 8), noisy(n, shape, 3, 9));
-        let (u1_gpu, dy_gpu) = (layers.upload(&u1), upload(&layers.gpu, &dy));
+        let (u1_gpu, dy_gpu) = (layers.upload(&u1), upload(&layers.gpu, Precision::F32, &dy));
         let mut dw = vec![f32::NAN; 3 * 32 * 27];
         class_conv::backward_weights(&u1, &dy, &mut dw);
         layers.assert_gradients(&[("conv6.weight", &dw)], || {

@@ -16,6 +16,8 @@ const THREADS: u32 = 256;
 const CHUNK: usize = 512;
 /// Channels of a block of threads that adds up the chunks.
 const CHANNELS: usize = 4;
+/// Stretches of 16 bytes that a thread norms.
+const UNITS: usize = 4;
 /// Values that a norm keeps for each channel.
 const KEPT: usize = 6;
 
@@ -145,9 +147,9 @@ fn moments_kernel(y: &Batch) -> &'static str {
     }
 }
 
-/// A thread for each 16 bytes.
+/// A thread for so many times 16 bytes.
 fn over_units(y: &Batch) -> Launch {
-    Launch::over(y.len() * y.precision.size() / 16, THREADS)
+    Launch::over((y.len() * y.precision.size()).div_ceil(16 * UNITS), THREADS)
 }
 
 fn chunks(y: &Batch) -> usize {
