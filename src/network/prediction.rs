@@ -1,7 +1,8 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
 //!
 //! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
-//! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host.
+//! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host. Probabilities and classes
+//! come from where logits become those of a voxel; of the CPU's and the host's logits they are taken here.
 use std::ops::Range;
 
 use ndarray::{Array3, Array4, Axis, Ix3, SliceInfo, SliceInfoElem, s};
