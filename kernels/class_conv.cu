@@ -1,5 +1,5 @@
-// The last convolution: 3x3x3, padding 1, 32 channels to the logits of three classes, `[z][y][x][class]` in f32, and to
-// the most probable class, u8.
+// The last convolution: 3x3x3, padding 1, 32 channels to the logits of three classes, or to their probabilities,
+// `[z][y][x][class]` in f32, and to the most probable class, u8.
 //
 // `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`, for the part of a block of the volume that the block
 // answers for. In f32, weights packed `[z][y][x][c][i]`, a block of threads computes 4x8x16 voxels, a thread 4 of them
@@ -89,7 +89,7 @@ __device__ void store(const Shared& shared, const ClassConvolution<Value, float>
         const int row = i / Row, in_row = i % Row;
         const Shape at = {tile.z + row / TileY, tile.y + row % TileY, tile.x + in_row / Classes};
         if (inside(conv.extent, at)) {
-            put(conv.places, at, in_row % Classes, logits[row * RowPitch + in_row]);
+            put(conv.places, at, in_row % Classes, logits + row * RowPitch + in_row / Classes * Classes);
         }
     }
     for (int i = threadIdx.x; i < TileZ * TileY * TileX; i += Threads) {
@@ -235,6 +235,12 @@ struct March {
     }
 };
 
+// The probability of the lane's class, where lanes 0 to 2 of each four have the logits of a voxel.
+__device__ __forceinline__ float lane_probability(float logit) {
+    const float background = __shfl_sync(~0u, logit, 0, 4), membrane = __shfl_sync(~0u, logit, 1, 4);
+    return probability(logit, background, membrane, __shfl_sync(~0u, logit, 2, 4));
+}
+
 // Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find
 // the most probable classes of voxels 0 to 7, those with class 1 of voxels 8 to 15.
 template <int Rows>
@@ -254,16 +260,21 @@ __device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias
         found[row] = most_probable(is_near ? near[row] : exchanged, is_near ? exchanged : far[row],
                                    is_near ? near_third : far_third);
     }
+#pragma unroll
     for (const Place& place : places) {
         const long long number = place.number(first), width = place.extent.x;
-        if (place.logits && which < Classes) {
+        if (place.values) {
+            const bool is_logit = !place.takes_probabilities;
 #pragma unroll
             for (int row = 0; row < Rows; row++) {
-                if (row < rows && first.x < extent.x) {
-                    place.put(number + row * width, which, near[row]);
+                const float near_value = is_logit ? near[row] : lane_probability(near[row]);
+                const float far_value = is_logit ? far[row] : lane_probability(far[row]);
+                const bool has_class = which < Classes && row < rows;
+                if (has_class && first.x < extent.x) {
+                    place.put(number + row * width, which, near_value);
                 }
-                if (row < rows && first.x + 8 < extent.x) {
-                    place.put(number + row * width + 8, which, far[row]);
+                if (has_class && first.x + 8 < extent.x) {
+                    place.put(number + row * width + 8, which, far_value);
                 }
             }
         }

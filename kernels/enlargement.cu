@@ -1,5 +1,5 @@
 // Enlargement: the logits of boxes of voxels, `[z][y][x][class]` in f32, become those of the voxels of some planes of a volume,
-// trilinearly between the centres of the boxes, and their most probable class, u8.
+// trilinearly between the centres of the boxes, or their probabilities, and their most probable class, u8.
 //
 // `first + (second - first) * share` along z, then y, then x, every operation rounded, as on the CPU. A warp takes 128 voxels of a
 // row, from a multiple of 32 in the volume's memory on, so that what it writes is whole sectors. It mixes the row of boxes at their
@@ -61,8 +61,9 @@ __device__ void mix_row(const Enlargement& to, Between z, Between y, int first, 
     }
 }
 
-// Writes the logits of a tile, of whose runs of 32 voxels the lane has one each, in memory order, by way of shared memory.
-__device__ void put_logits(const Enlargement& to, Shape tile, const float (&found)[Runs][Classes], float* row) {
+// Writes the logits or probabilities of a tile, of whose runs of 32 voxels the lane has one each, in memory order, by way of
+// shared memory.
+__device__ void put_values(const Enlargement& to, Shape tile, const float (&found)[Runs][Classes], float* row) {
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < Runs * Classes; i++) {
@@ -72,7 +73,7 @@ __device__ void put_logits(const Enlargement& to, Shape tile, const float (&foun
     for (int i = lane(); i < Tile * Classes; i += 32) {
         const Shape at = {tile.z, tile.y, tile.x + i / Classes};
         if (inside(to.extent, at)) {
-            put(to.places, at, i % Classes, row[i]);
+            put(to.places, at, i % Classes, row + i / Classes * Classes);
         }
     }
 }
@@ -150,8 +151,8 @@ extern "C" __global__ void __launch_bounds__(Threads) enlargement(Enlargement to
             classes |= most_probable(found[run][0], found[run][1], found[run][2]) << 8 * run;
         }
     }
-    if (to.places[0].logits || to.places[1].logits) {
-        put_logits(to, tile, found, row);
+    if (to.places[0].values || to.places[1].values) {
+        put_values(to, tile, found, row);
     }
     put_classes(to, {tile.z, tile.y, tile.x + 4 * lane()}, neighbours(classes));
 }

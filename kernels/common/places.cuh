@@ -1,4 +1,4 @@
-// Where the logits or the classes of a part of a volume go: to the part by itself, and to its place in the whole volume.
+// Where the logits or probabilities and the classes of a part of a volume go: to the part by itself, and to its place in the whole volume.
 #pragma once
 #include <cstdint>
 
@@ -9,19 +9,20 @@ constexpr int Classes = 3;
 
 // A volume of `extent`, and the part's first voxel in it (`Place` in src/ops/cuda/places.rs). What is not wanted is null.
 struct Place {
-    float* logits;     // [z][y][x][class]
+    float* values;     // logits or probabilities, [z][y][x][class]
     uint8_t* classes;  // [z][y][x]
     Shape extent, first;
-    long long keeps_lowest;  // whether a class that is there already stays where it is lower
+    int keeps_lowest;         // whether a class that is there already stays where it is lower
+    int takes_probabilities;  // whether the values are probabilities
 
     // The number of a voxel of the part.
     __device__ __forceinline__ long long number(Shape at) const {
         return voxel(extent, {first.z + at.z, first.y + at.y, first.x + at.x});
     }
 
-    // Writes one of the three logits of a voxel; logits are wanted.
-    __device__ __forceinline__ void put(long long number, int which, float logit) const {
-        logits[number * Classes + which] = logit;
+    // Writes one of the three values of a voxel; values are wanted.
+    __device__ __forceinline__ void put(long long number, int which, float value) const {
+        values[number * Classes + which] = value;
     }
 
     // Writes the class of a voxel; classes are wanted.
@@ -31,11 +32,14 @@ struct Place {
     }
 };
 
-// Writes one of the three logits of a voxel of the part.
-__device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, float logit) {
+// Writes the logit or the probability of one class of a voxel of the part, which has these three logits.
+__device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, const float* logits) {
     for (const Place& place : places) {
-        if (place.logits) {
-            place.put(place.number(at), which, logit);
+        if (place.values) {
+            const float logit = logits[which];
+            const bool is_logit = !place.takes_probabilities;
+            place.put(place.number(at), which,
+                      is_logit ? logit : probability(logit, logits[0], logits[1], logits[2]));
         }
     }
 }

@@ -71,7 +71,7 @@ def seconds(layer, gpu, loops):
     return (layer.read + layer.written) / gpu.memory, 2 * layer.multiply_adds / peak, issue
 
 
-HALO, BYTES_PER_VOXEL = 32, 121  # a block's halo, and what it takes of the memory
+HALO, BYTES_PER_VOXEL = 32, 122  # a block's halo, and what it takes of the memory
 
 
 def reads(n, extent):

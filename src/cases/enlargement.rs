@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 
-use super::network::noise;
+use super::network::{SOFTMAX_TOLERANCE, noise, softmax_deviation};
 use super::{About, Case, Pipe, Visit, Work, exact};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
@@ -70,5 +70,24 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
         || planes().flatten().collect::<Vec<f32>>(),
         launch,
         |expected, found: &Grid| gpu.map_or(Ok(0.0), |gpu| Ok(exact(expected, &found.download(gpu)?))),
+    ))?;
+    let launch = ready.as_ref().map(|(gpu, on_gpu, sent)| {
+        move || {
+            let probabilities = Grid::new(gpu, shape, CLASSES, size_of::<f32>())?;
+            let classes = DeviceVolume::new(gpu, shape)?;
+            let target = Target::Probabilities(&probabilities, &classes);
+            on_gpu.run(sent, 0..edge, &Places::alone(target))?;
+            Ok((probabilities, classes))
+        }
+    });
+    let about = about("enlargement probabilities", size_of::<[f32; CLASSES]>());
+    visit(&Case::new(
+        About { tolerance: SOFTMAX_TOLERANCE, ..about },
+        || planes().map(|logits| (softmax::softmax(logits), softmax::class(logits))).collect(),
+        launch,
+        |expected: &Vec<_>, (probabilities, classes)| match gpu {
+            Some(gpu) => softmax_deviation(gpu, expected, probabilities, classes),
+            None => Ok(0.0),
+        },
     ))
 }

@@ -30,6 +30,9 @@ const F16_TOLERANCE: f64 = 2e-3;
 /// As above to 8 bits: a rounding is off by 2^-8 of the value at most, where that to f16 is by 2^-11.
 const BF16_TOLERANCE: f64 = 8.0 * F16_TOLERANCE;
 
+/// Of probabilities from the same logits: 4 units in the last place, which is 2^-24 below 1.
+pub(super) const SOFTMAX_TOLERANCE: f64 = 2.5e-7;
+
 /// Greatest deviations that are rounding: of a layer, as a fraction of its greatest value, and of the network's
 /// probabilities, which is what it may make of the former.
 pub(super) fn tolerances(precision: Precision) -> [f64; 2] {
@@ -66,6 +69,19 @@ pub(super) fn noise(seed: u64, len: usize, bound: f32) -> Vec<f32> {
         chunk.fill_with(|| bound * (2.0 * random.random::<f32>() - 1.0));
     });
     values
+}
+
+/// Greatest difference of probabilities; infinite where a class differs.
+pub(super) fn softmax_deviation(
+    gpu: &Gpu,
+    expected: &[([f32; CLASSES], u8)],
+    probabilities: &Grid,
+    classes: &DeviceVolume<u8>,
+) -> Result<f64> {
+    let values: Vec<f32> = expected.iter().flat_map(|(probabilities, _)| *probabilities).collect();
+    let deviation = absolute(&values, &probabilities.download(gpu)?);
+    let equal = expected.iter().map(|(_, class)| class).eq(&classes.download(gpu)?);
+    Ok(if equal { deviation } else { f64::INFINITY })
 }
 
 /// The shipped model on noise.
@@ -110,7 +126,8 @@ fn network(layers: &Layers, visit: Visit) -> Result<()> {
     visit(&Case::new(about, || cpu.logits(&grey), launch, compare))
 }
 
-/// The classes of the last layer, from whole numbers, so that all precisions find the same logits, of which many are equal.
+/// The classes and probabilities of the last layer, from whole numbers, so that all precisions find the same logits, of which many
+/// are equal.
 fn classes(layers: &Layers, visit: Visit) -> Result<()> {
     let (edge, cin) = (layers.edge, class_conv::CIN);
     let voxels = edge.pow(3);
@@ -120,29 +137,53 @@ fn classes(layers: &Layers, visit: Visit) -> Result<()> {
     (0..CLASSES).for_each(|class| weight[(class * cin + class) * 27 + 13] = 1.0);
     let conv = layers.on_gpu(|gpu| class_conv::on_gpu(gpu, layers.precision, &weight, &[0.0; CLASSES]))?;
     let sent = layers.on_gpu(|gpu| Grid::upload_in(gpu, layers.precision, [edge; 3], &values))?;
-    let about = About {
-        operation: "class_conv classes",
-        shape: format!("{edge}^3x{cin} to {edge}^3x1"),
+    let ready = layers.gpu.zip(conv.as_ref()).zip(sent.as_ref());
+    let about = |operation, channels, bytes| About {
+        operation,
+        shape: format!("{edge}^3x{cin} to {edge}^3x{channels}"),
         dtype: layers.precision.name(),
         work: Work {
             operations: (2 * 27 * cin * CLASSES * voxels) as f64,
-            bytes: (voxels * (cin * layers.precision.size() + 1)) as f64,
+            bytes: (voxels * (cin * layers.precision.size() + bytes)) as f64,
         },
         pipe: layers.pipe(),
         tolerance: 0.0,
     };
-    let class = |channels: &[f32]| softmax::class([channels[0], channels[1], channels[2]]);
-    let cpu = || values.par_chunks(cin).map(class).collect::<Vec<_>>();
-    let launch = layers.gpu.zip(conv).zip(sent).map(|((gpu, conv), sent)| {
+    let logits = |channels: &[f32]| [channels[0], channels[1], channels[2]];
+    let launch = ready.map(|((gpu, conv), sent)| {
         move || {
             let classes = DeviceVolume::<u8>::new(gpu, [edge; 3])?;
-            conv.run(&sent, &Part::all([edge; 3], Target::Classes(&classes)))?;
+            conv.run(sent, &Part::all([edge; 3], Target::Classes(&classes)))?;
             Ok(classes)
         }
     });
-    let compare = |expected: &Vec<u8>, found: &DeviceVolume<u8>| match layers.gpu {
-        Some(gpu) => Ok(exact(expected, &found.download(gpu)?.into_raw_vec_and_offset().0)),
-        None => Ok(0.0),
-    };
-    visit(&Case::new(about, cpu, launch, compare))
+    visit(&Case::new(
+        about("class_conv classes", 1, 1),
+        || values.par_chunks(cin).map(|channels| softmax::class(logits(channels))).collect::<Vec<_>>(),
+        launch,
+        |expected, found: &DeviceVolume<u8>| match layers.gpu {
+            Some(gpu) => Ok(exact(expected, &found.download(gpu)?.into_raw_vec_and_offset().0)),
+            None => Ok(0.0),
+        },
+    ))?;
+    let launch = ready.map(|((gpu, conv), sent)| {
+        move || {
+            let probabilities = Grid::new(gpu, [edge; 3], CLASSES, size_of::<f32>())?;
+            let classes = DeviceVolume::new(gpu, [edge; 3])?;
+            let target = Target::Probabilities(&probabilities, &classes);
+            conv.run(sent, &Part::all([edge; 3], target))?;
+            Ok((probabilities, classes))
+        }
+    });
+    let about = about("class_conv probabilities", CLASSES + 1, size_of::<[f32; CLASSES]>() + 1);
+    let both = |logits| (softmax::softmax(logits), softmax::class(logits));
+    visit(&Case::new(
+        About { tolerance: SOFTMAX_TOLERANCE, ..about },
+        || values.par_chunks(cin).map(|channels| both(logits(channels))).collect(),
+        launch,
+        |expected: &Vec<_>, (probabilities, classes)| match layers.gpu {
+            Some(gpu) => softmax_deviation(gpu, expected, probabilities, classes),
+            None => Ok(0.0),
+        },
+    ))
 }

@@ -20,11 +20,11 @@ use crate::tiles::Block;
 use crate::volume::{Ranges, Shape};
 use crate::weights::Weights;
 
-/// Device memory that the network takes per voxel that it reads, in bytes: the voxel, its logits, and of activations c1, two
-/// grids of half resolution, and what lies below them.
+/// Device memory that the network takes per voxel that it reads, in bytes: the voxel, its logits or probabilities, its class, and of
+/// activations c1, two grids of half resolution, and what lies below them.
 pub fn bytes_per_voxel(precision: Precision) -> u64 {
     const VALUES: u64 = 32 + 64 * 2 / 8 + 4;
-    4 * (1 + CLASSES as u64) + VALUES * precision.size() as u64
+    4 * (1 + CLASSES as u64) + 1 + VALUES * precision.size() as u64
 }
 
 /// Channels behind the first layer.

@@ -15,8 +15,10 @@ use crate::weights::Weights;
 /// What a block's result is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Probabilities too: 12 bytes a voxel.
+    /// Logits: 12 bytes a voxel.
     Logits,
+    /// Probabilities and classes: 13 bytes a voxel, where the device finds them itself.
+    Probabilities,
     /// Classes alone: 1 byte a voxel, where the device finds them itself.
     Classes,
     /// Nothing but what stays on the GPU.
@@ -28,6 +30,8 @@ pub enum Wanted {
 pub enum Planes<'a> {
     /// `[z][y][x][class]`
     Logits(Rows<'a, [f32; CLASSES]>),
+    /// `[z][y][x][class]`; the classes of the same voxels come behind.
+    Probabilities(Rows<'a, [f32; CLASSES]>),
     /// `[z][y][x]`
     Classes(Rows<'a, u8>),
     /// They stay on the GPU.

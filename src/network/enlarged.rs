@@ -18,7 +18,7 @@ use crate::ops::enlargement::Enlargement;
 use crate::tiles::{self, ALIGNMENT, Block, HALO};
 use crate::volume::Shape;
 
-/// Voxels of a range, where it has planes enough: 4 MiB of classes, 48 MiB of logits.
+/// Voxels of a range, where it has planes enough: 4 MiB of classes, 48 MiB of probabilities.
 const RANGE: usize = 4 << 20;
 /// Planes of a range, as a grid of blocks of threads may have 65,535 along z.
 const MOST_PLANES: usize = 1 << 15;
@@ -30,8 +30,9 @@ const MOST_PLANES: usize = 1 << 15;
 /// Where the driver does not say how much memory is free.
 pub fn bytes(gpu: &Gpu, precision: Precision, shape: Shape, boxes: Shape) -> Result<Option<u64>> {
     let voxels = |shape: Shape| shape.iter().product::<usize>() as u64;
-    let logits = voxels(cuda::enlargement::padded(boxes)) + voxels(range(shape));
-    let bytes = voxels(shape) + size_of::<[f32; CLASSES]>() as u64 * logits;
+    let values = voxels(cuda::enlargement::padded(boxes)) + voxels(range(shape));
+    let classes = voxels(shape) + voxels(range(shape));
+    let bytes = classes + size_of::<[f32; CLASSES]>() as u64 * values;
     let least = voxels(boxes.map(|extent| extent.min(2 * HALO + ALIGNMENT)));
     let for_network = bytes.max(least * bytes_per_voxel(precision));
     Ok((bytes + for_network <= gpu.free_memory()? / 10 * 9).then_some(bytes))

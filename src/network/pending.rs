@@ -2,6 +2,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytemuck::Pod;
+
 use super::engine::{Planes, Wanted};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
@@ -10,18 +12,27 @@ use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
 use crate::ops::class_conv::CLASSES;
 use crate::ops::cuda::places::Target;
-use crate::tiles::Block;
+use crate::tiles::{Block, Rows};
 
 /// A block on its way through a GPU. But for the result its device memory is free for the next block already: that comes behind
 /// it.
 pub struct Pending {
     pub(super) block: Block,
-    wanted: Wanted,
-    result: Fetched,
+    result: Found,
+}
+
+/// What is on its way.
+enum Found {
+    Logits(Fetched),
+    /// And classes.
+    Probabilities(Fetched, Fetched),
+    Classes(Fetched),
+    /// A byte that comes when the block is done.
+    Kept(Fetched),
 }
 
 impl Pending {
-    /// `find` launches what finds the logits or classes of a block; behind that comes the copy of what is wanted. Waits for
+    /// `find` launches what finds the values or classes of a block; behind that comes the copy of what is wanted. Waits for
     /// none of it.
     ///
     /// # Errors
@@ -32,50 +43,67 @@ impl Pending {
         wanted: Wanted,
         find: impl FnOnce(Target) -> Result<()>,
     ) -> Result<Self> {
+        let values = || Grid::new(gpu, block.shape, CLASSES, size_of::<f32>());
         let result = match wanted {
             Wanted::Logits => {
-                let logits = Grid::new(gpu, block.shape, CLASSES, size_of::<f32>())?;
+                let logits = values()?;
                 find(Target::Logits(&logits))?;
-                logits.fetch::<f32>()?
+                Found::Logits(logits.fetch::<f32>()?)
+            }
+            Wanted::Probabilities => {
+                let (probabilities, classes) = (values()?, DeviceVolume::new(gpu, block.shape)?);
+                find(Target::Probabilities(&probabilities, &classes))?;
+                Found::Probabilities(probabilities.fetch::<f32>()?, classes.fetch()?)
             }
             Wanted::Classes => {
                 let classes = DeviceVolume::new(gpu, block.shape)?;
                 find(Target::Classes(&classes))?;
-                classes.fetch()?
+                Found::Classes(classes.fetch()?)
             }
             Wanted::Kept => {
                 find(Target::None)?;
-                // A byte that comes when the block is done.
-                Gpu::fetch(gpu.zeros(1)?, 1, 1)?
+                Found::Kept(Gpu::fetch(gpu.zeros(1)?, 1, 1)?)
             }
         };
-        Ok(Pending { block: *block, wanted, result })
+        Ok(Pending { block: *block, result })
     }
 
-    /// Waits for the result: `sink` gets what was wanted, some planes at a time, z of the volume upwards.
+    /// Waits for the result: `sink` gets what was wanted, some planes at a time, z of the volume upwards; the classes of all
+    /// planes behind their probabilities.
     ///
     /// # Errors
     /// Where the GPU fails.
     pub fn finish(self, sink: &mut dyn FnMut(Range<usize>, Planes)) -> Result<()> {
-        let Block { start: [first, ..], shape: [depth, rows, columns], .. } = self.block;
-        let plane = (rows * columns).max(1);
-        let mut z = first..first;
-        let mut next = |values: usize| {
-            z = z.end..z.end + values / plane;
-            z.clone()
-        };
-        match self.wanted {
-            Wanted::Logits => self.result.for_each::<[f32; CLASSES]>(&mut |values| {
-                sink(next(values.len()), Planes::Logits(self.block.rows_of(values)));
-            }),
-            Wanted::Classes => self.result.for_each::<u8>(&mut |values| {
-                sink(next(values.len()), Planes::Classes(self.block.rows_of(values)));
-            }),
-            Wanted::Kept => {
-                self.result.for_each::<u8>(&mut |_| ())?;
-                sink(first..first + depth, Planes::Kept);
+        let block = self.block;
+        match self.result {
+            Found::Logits(logits) => in_planes(&block, logits, &mut |z, rows| sink(z, Planes::Logits(rows))),
+            Found::Probabilities(probabilities, classes) => {
+                in_planes(&block, probabilities, &mut |z, rows| sink(z, Planes::Probabilities(rows)))?;
+                in_planes(&block, classes, &mut |z, rows| sink(z, Planes::Classes(rows)))
+            }
+            Found::Classes(classes) => {
+                in_planes(&block, classes, &mut |z, rows| sink(z, Planes::Classes(rows)))
+            }
+            Found::Kept(done) => {
+                done.for_each::<u8>(&mut |_| ())?;
+                sink(block.start[0]..block.start[0] + block.shape[0], Planes::Kept);
                 Ok(())
             }
         }
     }
+}
+
+/// Waits for the values of the voxels that a block answers for: `take` gets those of some planes of the volume at a time.
+fn in_planes<T: Pod>(
+    block: &Block,
+    values: Fetched,
+    take: &mut dyn FnMut(Range<usize>, Rows<T>),
+) -> Result<()> {
+    let [_, rows, columns] = block.shape;
+    let mut z = block.start[0];
+    values.for_each::<T>(&mut |values| {
+        let first = z;
+        z += values.len() / (rows * columns).max(1);
+        take(first..z, block.rows_of(values));
+    })
 }

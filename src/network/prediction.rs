@@ -1,7 +1,8 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
 //!
 //! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
-//! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host.
+//! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host. Probabilities and classes
+//! come from where logits become those of a voxel; of the CPU's and the host's logits they are taken here.
 use std::ops::Range;
 
 use ndarray::{Array3, Array4, Axis, Ix3, SliceInfo, SliceInfoElem, s};
@@ -82,7 +83,10 @@ impl Predictor {
         let job =
             Job { networks: &networks, wanted: self.wanted(), kept: kept.as_ref().map(Target::Classes) };
         blocks::run(job, shape, block, read, &mut |block, i, z, planes| {
-            done += share(block, z.len(), count);
+            // Their classes are still to come.
+            if !matches!(planes, Planes::Probabilities(_)) {
+                done += share(block, z.len(), count);
+            }
             prediction.add_planes(block, z, planes, (i, count));
             progress(done as usize);
         })?;
@@ -96,7 +100,7 @@ impl Predictor {
 
     /// What the host has to have of each voxel.
     fn wanted(&self) -> Wanted {
-        if self.keep_probabilities { Wanted::Logits } else { Wanted::Classes }
+        if self.keep_probabilities { Wanted::Probabilities } else { Wanted::Classes }
     }
 
     /// A GPU that finds the whole volume alone.
@@ -219,15 +223,18 @@ impl Prediction {
         }
     }
 
-    /// Takes over what the block answers for of the planes `at` from network `i` of `count`; probabilities come of
-    /// logits alone.
+    /// Takes over what the block answers for of the planes `at` from network `i` of `count`.
     fn add_planes(&mut self, block: &Block, at: Range<usize>, planes: Planes, (i, count): (usize, usize)) {
         match planes {
             Planes::Classes(rows) => self.add_classes(block, at, i, |y| rows.row(y).iter().copied()),
             Planes::Logits(rows) => {
                 let class = |logits: &[f32; CLASSES]| softmax::class(*logits);
                 self.add_classes(block, at.clone(), i, |y| rows.row(y).iter().map(class));
-                self.add_probabilities(block, at, rows, count);
+                let probabilities = |logits: &[f32; CLASSES]| softmax::softmax(*logits);
+                self.add_probabilities(block, at, count, |y| rows.row(y).iter().map(probabilities));
+            }
+            Planes::Probabilities(rows) => {
+                self.add_probabilities(block, at, count, |y| rows.row(y).iter().copied());
             }
             Planes::Kept => (),
         }
@@ -249,21 +256,22 @@ impl Prediction {
         });
     }
 
-    fn add_probabilities(
+    /// `row` gives the probabilities of a row of the block's planes.
+    fn add_probabilities<R: Iterator<Item = [f32; CLASSES]>>(
         &mut self,
         block: &Block,
         at: Range<usize>,
-        rows: Rows<[f32; CLASSES]>,
         count: usize,
+        row: impl Fn(usize) -> R + Sync,
     ) {
         let Some(probabilities) = &mut self.probabilities else { return };
         let ([_, sy, sx], [_, ny, nx]) = (block.start, block.shape);
         let mut part = probabilities.slice_mut(s![.., at, sy..sy + ny, sx..sx + nx]);
         for (z, mut plane) in part.axis_iter_mut(Axis(1)).enumerate() {
-            in_shares(plane.axis_iter_mut(Axis(1)).collect(), block).for_each(|(y, mut row)| {
-                for (x, logits) in rows.row(z * ny + y).iter().enumerate() {
-                    for (c, p) in softmax::softmax(*logits).into_iter().enumerate() {
-                        row[[c, x]] += p / count as f32;
+            in_shares(plane.axis_iter_mut(Axis(1)).collect(), block).for_each(|(y, mut sums)| {
+                for (x, probabilities) in row(z * ny + y).enumerate() {
+                    for (c, p) in probabilities.into_iter().enumerate() {
+                        sums[[c, x]] += p / count as f32;
                     }
                 }
             });

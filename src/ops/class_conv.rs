@@ -1,4 +1,5 @@
-//! The last convolution: 3x3x3, 32 channels to the logits of three classes.
+//! The last convolution: 3x3x3, 32 channels to the logits of three classes; a GPU takes their softmax as well, where probabilities
+//! are wanted.
 //!
 //! As [`conv3d`](super::conv3d), but three output channels would leave most SIMD lanes idle: here the lanes run
 //! over the input channels.

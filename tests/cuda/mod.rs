@@ -6,6 +6,7 @@ mod enlargement;
 mod images;
 mod network;
 mod outer_layers;
+mod probabilities;
 mod real;
 mod segment;
 mod selftest;

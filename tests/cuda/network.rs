@@ -20,7 +20,7 @@ use crate::ops::grids;
 use crate::{compare, recipe};
 
 /// Worst seen: 6e-7 in f32, 3e-4 in f16, 2.8e-3 in bf16, whose roundings are 8 times as large.
-const TOLERANCES: [(Precision, f32); 3] =
+pub(super) const TOLERANCES: [(Precision, f32); 3] =
     [(Precision::F32, 1e-5), (Precision::F16, 5e-3), (Precision::Bf16, 4e-2)];
 
 pub(super) fn noise(shape: [usize; 3]) -> Array3<f32> {
@@ -31,7 +31,7 @@ fn probabilities(engine: &Engine, volume: &Array3<f32>) -> Vec<f32> {
     engine.logits(&volume.clone().into()).unwrap().into_iter().flat_map(softmax).collect()
 }
 
-fn on(gpu: &Arc<Gpu>, precision: Precision) -> Device {
+pub(super) fn on(gpu: &Arc<Gpu>, precision: Precision) -> Device {
     Device::cuda(gpu.clone(), precision)
 }
 

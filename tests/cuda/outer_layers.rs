@@ -23,11 +23,11 @@ use crate::ops::grids::{noise, voxels};
 use crate::ops::{class_conv as plain_class, first_conv as plain_first};
 
 /// Those at the end go beyond what a block of threads computes.
-const SHAPES: [Shape; 5] = [[1, 1, 1], [2, 1, 3], [1, 9, 2], [3, 2, 34], [26, 17, 18]];
+pub(super) const SHAPES: [Shape; 5] = [[1, 1, 1], [2, 1, 3], [1, 9, 2], [3, 2, 34], [26, 17, 18]];
 
 /// A precision's numbers, and how far they may be off, as a fraction of the greatest: weights and results are rounded
 /// once each. Worst seen: 1e-6 in f32, 4.5e-4 in f16, 3.1e-3 in bf16.
-trait Value: Pod + Into<f64> {
+pub(super) trait Value: Pod + Into<f64> {
     const PRECISION: Precision;
     const TOLERANCE: f64;
     fn of(value: f32) -> Self;
@@ -95,7 +95,7 @@ fn first_layer<V: Value>(gpu: &Arc<Gpu>) {
 }
 
 /// Sixteenths, which all precisions have.
-fn sixteenths(shape: Shape) -> Activations {
+pub(super) fn sixteenths(shape: Shape) -> Activations {
     let mut grid = Activations::zeros(1, shape, CIN);
     let values = noise(shape.iter().product::<usize>() * CIN, 3);
     let row_len = shape[2] * CIN;

@@ -1,4 +1,4 @@
-//! Trilinear interpolation of logits, as [`crate::ops::enlargement`].
+//! Trilinear interpolation of logits, as [`crate::ops::enlargement`], and what follows from them at each voxel.
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where the logits or the classes of a part of a volume go, which the last layer and the enlargement find.
+//! Where the logits or probabilities and the classes of a part of a volume go, which the last layer and the enlargement find.
 use crate::device::cuda::convolution::Grid;
 use crate::device::cuda::volume::DeviceVolume;
 use crate::device::cuda::{Extent, extent};
@@ -11,6 +11,8 @@ pub enum Target<'a> {
     None,
     /// Three channels of `f32`.
     Logits(&'a Grid),
+    /// Three channels of `f32`, as [`softmax::softmax`](crate::ops::softmax::softmax), and the most probable class.
+    Probabilities(&'a Grid, &'a DeviceVolume<u8>),
     /// The most probable class, as [`softmax::class`](crate::ops::softmax::class).
     Classes(&'a DeviceVolume<u8>),
 }
@@ -35,7 +37,7 @@ impl<'a> Places<'a> {
     /// As the kernels have them.
     pub(crate) fn arguments(&self) -> [Place; 2] {
         let (whole, first) = self.whole;
-        let whole = Place { keeps_lowest: i64::from(self.keeps_lowest), ..Place::of(whole, first) };
+        let whole = Place { keeps_lowest: i32::from(self.keeps_lowest), ..Place::of(whole, first) };
         [Place::of(self.alone, [0; 3]), whole]
     }
 }
@@ -44,27 +46,39 @@ impl<'a> Places<'a> {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Place {
-    logits: u64,
+    values: u64,
     classes: u64,
     shape: Extent,
     first: Extent,
-    keeps_lowest: i64,
+    keeps_lowest: i32,
+    takes_probabilities: i32,
 }
 
 impl Place {
     /// Nowhere.
-    pub(crate) const NONE: Place =
-        Place { logits: 0, classes: 0, shape: [0; 3], first: [0; 3], keeps_lowest: 0 };
+    pub(crate) const NONE: Place = Place {
+        values: 0,
+        classes: 0,
+        shape: [0; 3],
+        first: [0; 3],
+        keeps_lowest: 0,
+        takes_probabilities: 0,
+    };
 
     /// A volume of `shape` for logits at this address.
     pub(crate) fn logits(address: u64, shape: Extent) -> Self {
-        Place { logits: address, shape, ..Self::NONE }
+        Place { values: address, shape, ..Self::NONE }
     }
 
     fn of(target: Target, first: Shape) -> Self {
         let place = match target {
             Target::None => Self::NONE,
             Target::Logits(grid) => Self::logits(grid.address(), extent(grid.shape)),
+            Target::Probabilities(grid, volume) => Place {
+                values: grid.address(),
+                takes_probabilities: 1,
+                ..Self::of(Target::Classes(volume), first)
+            },
             Target::Classes(volume) => {
                 Place { classes: volume.address(), shape: extent(volume.shape), ..Self::NONE }
             }
