@@ -11,17 +11,16 @@
 // brought, and multiplies each voxel once by the weights of all three planes of the window, so that three planes of
 // sums are on their way. A row of a matrix operand is a voxel, and a column is a class together with a plane of the
 // window. Weights stay in registers.
-#include "common/fma_tile.cuh"
 #include "common/grid.cuh"
 #include "common/mma.cuh"
 #include "common/places.cuh"
+#include "common/values.cuh"
 
 namespace {
 
-constexpr int Cin = 32, Chunk = 8, Threads = 128;
+constexpr int Cin = 32, Threads = 128;
 constexpr int TileZ = 4, TileY = 8, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
-constexpr int Pitch = InX * Chunk + 4;
 constexpr int Row = TileX * Classes, RowPitch = Row + 4;  // of logits
 
 // `ClassArguments` in src/ops/class_conv.rs; the output of `conv` is not used.
@@ -32,58 +31,73 @@ struct ClassConvolution {
     Place places[2];
 };
 
-struct Shared {
-    float4 weights[27 * Classes * Chunk / 4];
+__device__ __forceinline__ float add(float sum, const float* values, float4 weight) {
+    sum = fmaf(values[0], weight.x, sum);
+    sum = fmaf(values[1], weight.y, sum);
+    sum = fmaf(values[2], weight.z, sum);
+    return fmaf(values[3], weight.w, sum);
+}
+
+// A chunk of channels for fused multiply-adds: a sector of each voxel.
+template <class Value>
+struct Chunk {
+    static constexpr int Size = 32 / sizeof(Value), Fours = Size / 4;
+    static constexpr int Width = InUnit<Value>, Units = Size / Width;
+    static constexpr int Pitch = InX * Size + Width;  // an odd number of 16 bytes
+
+    float4 weights[27 * Classes * Fours];
     union {
-        float voxels[InZ * InY * Pitch];
+        Value voxels[InZ * InY * Pitch];
         float4 logits[TileZ * TileY * RowPitch / 4];
     };
-};
 
-template <class Value>
-__device__ void load(Shared& shared, const Convolution<Value, float>& conv, Shape origin, int channel) {
-    constexpr int Groups = Chunk / 4;
-    for (int i = threadIdx.x; i < 27 * Classes * Groups; i += Threads) {
-        const float* found = conv.weights + i / Groups * Cin + channel + i % Groups * 4;
-        shared.weights[i] = __ldg(reinterpret_cast<const float4*>(found));
-    }
-    load_box<InZ, InY, InX, Chunk, Pitch, Cin, Threads>(shared.voxels, conv.input, conv.in, origin, channel, Same());
-}
-
-__device__ __forceinline__ float add(float sum, float4 value, float4 weight) {
-    sum = fmaf(value.x, weight.x, sum);
-    sum = fmaf(value.y, weight.y, sum);
-    sum = fmaf(value.z, weight.z, sum);
-    return fmaf(value.w, weight.w, sum);
-}
-
-// Adds the products of the chunk for the thread's 4 voxels from `first` on.
-__device__ void accumulate(const Shared& shared, Shape first, float (&sum)[Run][Classes]) {
-#pragma unroll 1
-    for (int zy = 0; zy < 9; zy++) {
-        const float* row = shared.voxels + ((first.z + zy / 3) * InY + first.y + zy % 3) * Pitch + first.x * Chunk;
-#pragma unroll
-        for (int group = 0; group < Chunk / 4; group++) {
-            float4 value[Run + 2];
-#pragma unroll
-            for (int x = 0; x < Run + 2; x++) {
-                value[x] = *reinterpret_cast<const float4*>(row + x * Chunk + 4 * group);
+    // From `channel` on; zero outside the volume.
+    __device__ void load(const Convolution<Value, float>& conv, Shape origin, int channel) {
+        for (int i = threadIdx.x; i < 27 * Classes * Fours; i += Threads) {
+            const float* found = conv.weights + i / Fours * Cin + channel + i % Fours * 4;
+            weights[i] = __ldg(reinterpret_cast<const float4*>(found));
+        }
+        for (int i = threadIdx.x; i < InZ * InY * InX * Units; i += Threads) {
+            const int unit = i % Units, x = i / Units % InX, row = i / (Units * InX);
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
+            uint4 values = make_uint4(0, 0, 0, 0);
+            if (inside(conv.in, at)) {
+                values = *reinterpret_cast<const uint4*>(conv.input + voxel(conv.in, at) * Cin + channel + unit * Width);
             }
+            *reinterpret_cast<uint4*>(voxels + row * Pitch + x * Size + unit * Width) = values;
+        }
+    }
+
+    // Adds the products for the thread's 4 voxels from `first` on.
+    __device__ void accumulate(Shape first, float (&sum)[Run][Classes]) const {
+#pragma unroll 1
+        for (int zy = 0; zy < 9; zy++) {
+            const Value* row = voxels + ((first.z + zy / 3) * InY + first.y + zy % 3) * Pitch + first.x * Size;
 #pragma unroll
-            for (int i = 0; i < 3 * Classes; i++) {
-                const float4 weight = shared.weights[(zy * 3 * Classes + i) * (Chunk / 4) + group];
+            for (int unit = 0; unit < Units; unit++) {
+                float value[Run + 2][Width];
 #pragma unroll
-                for (int v = 0; v < Run; v++) {
-                    sum[v][i % Classes] = add(sum[v][i % Classes], value[v + i / Classes], weight);
+                for (int x = 0; x < Run + 2; x++) {
+                    load_unit(row + x * Size + unit * Width, value[x]);
+                }
+#pragma unroll
+                for (int i = 0; i < 3 * Classes * Width / 4; i++) {
+                    const int number = i / (Width / 4), four = i % (Width / 4);
+                    const float4 weight = weights[(zy * 3 * Classes + number) * Fours + unit * Width / 4 + four];
+#pragma unroll
+                    for (int v = 0; v < Run; v++) {
+                        float& to = sum[v][number % Classes];
+                        to = add(to, value[v + number / Classes] + 4 * four, weight);
+                    }
                 }
             }
         }
     }
-}
+};
 
 // From shared memory to the volume, along rows; `tile` is the first voxel's place in the part.
 template <class Value>
-__device__ void store(const Shared& shared, const ClassConvolution<Value, float>& conv, Shape tile) {
+__device__ void store(const Chunk<Value>& shared, const ClassConvolution<Value, float>& conv, Shape tile) {
     const float* logits = reinterpret_cast<const float*>(shared.logits);
     for (int i = threadIdx.x; i < TileZ * TileY * Row; i += Threads) {
         const int row = i / Row, in_row = i % Row;
@@ -329,18 +343,18 @@ __device__ void class_conv(const ClassConvolution<Half>& conv) {
 // With fused multiply-adds.
 template <class Value>
 __device__ void class_conv_fma(const ClassConvolution<Value, float>& conv) {
-    __shared__ Shared shared;
+    __shared__ Chunk<Value> shared;
     const Shape tile = {static_cast<int>(blockIdx.z) * TileZ, static_cast<int>(blockIdx.y) * TileY,
                         static_cast<int>(blockIdx.x) * TileX};
     const int run = threadIdx.x / 8;
     const Shape first = {run / 4, static_cast<int>(threadIdx.x % 8), run % 4 * Run};
     float sum[Run][Classes] = {};
 #pragma unroll 1
-    for (int channel = 0; channel < Cin; channel += Chunk) {
+    for (int channel = 0; channel < Cin; channel += shared.Size) {
         __syncthreads();
-        load(shared, conv.conv, input_origin(conv, tile), channel);
+        shared.load(conv.conv, input_origin(conv, tile), channel);
         __syncthreads();
-        accumulate(shared, first, sum);
+        shared.accumulate(first, sum);
     }
     __syncthreads();
     float4* logits = shared.logits + ((first.z * TileY + first.y) * RowPitch + first.x * Classes) / 4;

@@ -8,13 +8,12 @@
 #include "affine.cuh"
 #include "grid.cuh"
 #include "taps.cuh"
-#include "values.cuh"
 #include "vectors.cuh"
 
 // Fills a box of shared memory, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from
 // `origin` on, zero outside, each passed through `prologue`.
-template <int InZ, int InY, int InX, int Chunk, int Pitch, int Cin, int Threads, class Value, class Prologue>
-__device__ __forceinline__ void load_box(float* box, const Value* input, Shape extent, Shape origin, int channel,
+template <int InZ, int InY, int InX, int Chunk, int Pitch, int Cin, int Threads, class Prologue>
+__device__ __forceinline__ void load_box(float* box, const float* input, Shape extent, Shape origin, int channel,
                                          Prologue prologue) {
     constexpr int Groups = Chunk / 4;
     for (int i = threadIdx.x; i < InZ * InY * InX * Groups; i += Threads) {
@@ -23,7 +22,7 @@ __device__ __forceinline__ void load_box(float* box, const Value* input, Shape e
         float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         if (inside(extent, at)) {
             const int first = channel + 4 * group;
-            value = prologue(load_four(input + voxel(extent, at) * Cin + first), first);
+            value = prologue(*reinterpret_cast<const float4*>(input + voxel(extent, at) * Cin + first), first);
         }
         *reinterpret_cast<float4*>(box + row * Pitch + x * Chunk + 4 * group) = value;
     }

@@ -1,4 +1,5 @@
-// Where the logits or probabilities and the classes of a part of a volume go: to the part by itself, and to its place in the whole volume.
+// Where the logits or probabilities and the classes of a part of a volume go: to the part by itself, and to its place in the whole
+// volume.
 #pragma once
 #include <cstdint>
 

@@ -32,14 +32,6 @@ __device__ __forceinline__ void store_unit(__nv_bfloat16* to, const float (&valu
     *reinterpret_cast<uint4*>(to) = to_halves<__nv_bfloat16>(values);
 }
 
-__device__ __forceinline__ float4 load_four(const float* from) { return *reinterpret_cast<const float4*>(from); }
-
-__device__ __forceinline__ float4 load_four(const __nv_bfloat16* from) {
-    const uint2 words = *reinterpret_cast<const uint2*>(from);
-    const float2 low = Word<__nv_bfloat16>::to_floats(words.x), high = Word<__nv_bfloat16>::to_floats(words.y);
-    return make_float4(low.x, low.y, high.x, high.y);
-}
-
 __device__ __forceinline__ void store_four(float* to, float4 values) { *reinterpret_cast<float4*>(to) = values; }
 
 __device__ __forceinline__ void store_four(__nv_bfloat16* to, float4 values) {
