@@ -5,7 +5,6 @@ mod convolution;
 mod loss;
 mod program;
 mod steps;
-mod weight_gradient_bf16;
 
 use std::sync::Arc;
 

@@ -36,20 +36,41 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
     }
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("run.toml"), CONFIG).unwrap();
-    train(&sandbox, "train --config run.toml --device cuda --output whole");
-    train(&sandbox, "train --config run.toml --device cuda --output parts --steps 1");
-    train(&sandbox, "train --config run.toml --device cuda --output parts --resume");
-    let [whole, parts] = ["whole", "parts"].map(|folder| {
-        let folder = sandbox.path(folder);
-        fs::read(folder.join("checkpoint.safetensors")).unwrap()
-    });
-    assert!(whole == parts, "the checkpoints differ");
-
     sandbox.succeeds("train --config run.toml --device cpu --output cpu");
-    let [cuda, cpu] = ["whole", "cpu"].map(|folder| loss_of_last_step(&sandbox, folder));
-    crate::compare::assert_relative(cuda, cpu, 1e-4);
-    let model = Weights::load(sandbox.path("whole/model.safetensors")).unwrap();
-    assert!(model.values.iter().all(|value| value.is_finite()));
+    for (precision, tolerance) in [("f32", 1e-4), ("bf16", 1e-2)] {
+        let run =
+            format!("train --config run.toml --device cuda --precision {precision} --output {precision}");
+        train(&sandbox, &format!("{run}-whole"));
+        train(&sandbox, &format!("{run}-parts --steps 1"));
+        train(&sandbox, &format!("{run}-parts --resume"));
+        let [whole, parts] = ["whole", "parts"].map(|part| {
+            let folder = sandbox.path(&format!("{precision}-{part}"));
+            fs::read(folder.join("checkpoint.safetensors")).unwrap()
+        });
+        assert!(whole == parts, "the checkpoints in {precision} differ");
+
+        let [cuda, cpu] =
+            [&format!("{precision}-whole"), "cpu"].map(|folder| loss_of_last_step(&sandbox, folder));
+        crate::compare::assert_relative(cuda, cpu, tolerance);
+        let model = Weights::load(sandbox.path(&format!("{precision}-whole/model.safetensors"))).unwrap();
+        assert!(model.values.iter().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn a_precision_that_there_is_not_is_refused() {
+    if !are_kernels_built() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("run.toml"), CONFIG).unwrap();
+    sandbox.fails("train --config run.toml --precision f16", &["'f16'", "f32, bf16"]);
+    let mut command = with_emulator(sandbox.command(), "7.5");
+    let output =
+        command.args(["train", "--config", "run.toml", "--device", "cuda", "--precision", "bf16"]).output();
+    sandbox
+        .has_failed(&output.unwrap(), &["compute capability 7.5", "bf16 needs 8.0", "another --precision"]);
+    assert!(!sandbox.path("run").exists(), "a folder of a run that did not begin");
 }
 
 #[test]
