@@ -39,7 +39,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     let bench = Bench::new(&device)?;
     println!("{device}; roof: {}", bench.roof);
     println!(
-        "{:<18} {:<22} {:<5} | median [min-max] ms               | rate            | of the roof",
+        "{:<25} {:<22} {:<5} | median [min-max] ms               | rate            | of the roof",
         "op", "shape", "dtype"
     );
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|part| name.contains(part));
@@ -119,7 +119,7 @@ impl Bench {
         let [ms_min, ms, ms_max] = [min, median, max].map(|seconds| 1e3 * seconds);
         let (rate, share) = (amount / median / 1e9, 100.0 * computing.max(copying) / median);
         Ok(format!(
-            "{operation:<18} {shape:<22} {dtype:<5} | {ms:9.3} [{ms_min:.3}-{ms_max:.3}] | {rate:7.1} {unit:<7} | {share:3.0} %"
+            "{operation:<25} {shape:<22} {dtype:<5} | {ms:9.3} [{ms_min:.3}-{ms_max:.3}] | {rate:7.1} {unit:<7} | {share:3.0} %"
         ))
     }
 

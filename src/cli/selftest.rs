@@ -40,7 +40,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 fn test(gpu: &Arc<Gpu>, edge: usize) -> Result<bool> {
     println!("{gpu:?}");
     println!(
-        "{:<18} {:<22} {:<5} | deviation (bound)     |     GPU ms |     CPU ms |",
+        "{:<25} {:<22} {:<5} | deviation (bound)     |     GPU ms |     CPU ms |",
         "op", "shape", "dtype"
     );
     let (mut rows, mut failed) = (0, 0);
@@ -66,7 +66,7 @@ fn row(gpu: &Gpu, case: &Case) -> Result<bool> {
     let verdict = if passed { "ok" } else { "WRONG" };
     let [on_gpu, on_cpu] = [on_gpu, on_cpu].map(|seconds| seconds * 1e3);
     println!(
-        "{operation:<18} {shape:<22} {dtype:<5} | {deviation:9.2e} ({tolerance:.0e}) | {on_gpu:10.3} | {on_cpu:10.3} | {verdict}"
+        "{operation:<25} {shape:<22} {dtype:<5} | {deviation:9.2e} ({tolerance:.0e}) | {on_gpu:10.3} | {on_cpu:10.3} | {verdict}"
     );
     Ok(passed)
 }
