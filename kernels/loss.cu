@@ -4,6 +4,7 @@
 // membrane with `q = p`, foreground with `q = p` or `p / (p + alpha)`; and a share of the cross entropy. Each block of threads
 // adds up one chunk of voxels in f64, one more block adds the chunks, always in the same order. Then, voxel by voxel, the
 // gradient to the probabilities and through the softmax: `dx[c] = p[c] (dp[c] - sum p dp)`.
+#include "common/classes.cuh"
 
 // `Arguments` in src/device/cuda/training/loss.rs.
 struct Loss {
@@ -58,7 +59,7 @@ __device__ void softmax(float (&values)[Classes]) {
     const float top = fmaxf(fmaxf(values[0], values[1]), values[2]);
     float sum = 0.0f;
     for (int c = 0; c < Classes; c++) {
-        values[c] = expf(values[c] - top);
+        values[c] = exp_of_negative(values[c] - top);
         sum += values[c];
     }
     for (int c = 0; c < Classes; c++) {

@@ -9,17 +9,6 @@ pub fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) {
     }
 }
 
-/// Panics unless every element of `actual` is within `ulps` units in the last place of `expected`, which is finite and not below
-/// zero.
-#[track_caller]
-pub fn assert_ulps(actual: &[f32], expected: &[f32], ulps: u32) {
-    assert_eq!(actual.len(), expected.len(), "lengths differ");
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        let apart = a.to_bits().abs_diff(e.to_bits());
-        assert!(apart <= ulps, "element {i}: {a} instead of {e}, {apart} units in the last place apart");
-    }
-}
-
 /// Panics unless the two labellings are equal up to renaming (0 stays 0).
 #[track_caller]
 pub fn assert_same_partition(actual: &[u32], expected: &[u32]) {

@@ -2,11 +2,26 @@
 #pragma once
 #include <cstdint>
 
-// The probability of the class that has `logit`, by the softmax of the three in the order of src/ops/softmax.rs.
+// e^x of x <= 0 by the operations of src/ops/softmax.rs, each rounded as there.
+__device__ __forceinline__ float exp_of_negative(float x) {
+    constexpr float Series[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
+    const float n = floorf(__fadd_rn(__fmul_rn(x, 1.44269504f), 0.5f));
+    const float r = __fsub_rn(__fsub_rn(x, __fmul_rn(n, 0.693359375f)), __fmul_rn(n, -2.1219444e-4f));
+    float sum = Series[0];
+#pragma unroll
+    for (int i = 1; i < 8; i++) {
+        sum = __fadd_rn(__fmul_rn(sum, r), Series[i]);
+    }
+    const float power = __int_as_float(static_cast<int>((static_cast<unsigned>(__float2int_rz(n)) + 127u) << 23));
+    return x < -86.0f ? 0.0f : __fmul_rn(sum, power);
+}
+
+// The probability of the class that has `logit`, by the softmax of the three.
 __device__ __forceinline__ float probability(float logit, float background, float membrane, float foreground) {
     const float top = fmaxf(fmaxf(background, membrane), foreground);
-    const float sum = expf(background - top) + expf(membrane - top) + expf(foreground - top);
-    return expf(logit - top) / sum;
+    const float sum =
+        exp_of_negative(background - top) + exp_of_negative(membrane - top) + exp_of_negative(foreground - top);
+    return exp_of_negative(logit - top) / sum;
 }
 
 // The one of the greatest logit, the lower class on a tie.

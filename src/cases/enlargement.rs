@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 
-use super::network::{SOFTMAX_TOLERANCE, noise, softmax_deviation};
+use super::network::{noise, softmax_deviation};
 use super::{About, Case, Pipe, Visit, Work, exact};
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::Grid;
@@ -82,7 +82,7 @@ pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Re
     });
     let about = about("enlargement probabilities", size_of::<[f32; CLASSES]>());
     visit(&Case::new(
-        About { tolerance: SOFTMAX_TOLERANCE, ..about },
+        about,
         || planes().map(|logits| (softmax::softmax(logits), softmax::class(logits))).collect(),
         launch,
         |expected: &Vec<_>, (probabilities, classes)| match gpu {

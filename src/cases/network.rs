@@ -30,9 +30,6 @@ const F16_TOLERANCE: f64 = 2e-3;
 /// As above to 8 bits: a rounding is off by 2^-8 of the value at most, where that to f16 is by 2^-11.
 const BF16_TOLERANCE: f64 = 8.0 * F16_TOLERANCE;
 
-/// Of probabilities from the same logits: 4 units in the last place, which is 2^-24 below 1.
-pub(super) const SOFTMAX_TOLERANCE: f64 = 2.5e-7;
-
 /// Greatest deviations that are rounding: of a layer, as a fraction of its greatest value, and of the network's
 /// probabilities, which is what it may make of the former.
 pub(super) fn tolerances(precision: Precision) -> [f64; 2] {
@@ -71,17 +68,16 @@ pub(super) fn noise(seed: u64, len: usize, bound: f32) -> Vec<f32> {
     values
 }
 
-/// Greatest difference of probabilities; infinite where a class differs.
+/// 0 where the probabilities and classes of all voxels are the same.
 pub(super) fn softmax_deviation(
     gpu: &Gpu,
     expected: &[([f32; CLASSES], u8)],
     probabilities: &Grid,
     classes: &DeviceVolume<u8>,
 ) -> Result<f64> {
-    let values: Vec<f32> = expected.iter().flat_map(|(probabilities, _)| *probabilities).collect();
-    let deviation = absolute(&values, &probabilities.download(gpu)?);
-    let equal = expected.iter().map(|(_, class)| class).eq(&classes.download(gpu)?);
-    Ok(if equal { deviation } else { f64::INFINITY })
+    let (values, own): (Vec<_>, Vec<_>) = expected.iter().copied().unzip();
+    let classes = classes.download(gpu)?.into_raw_vec_and_offset().0;
+    Ok(exact(&(values.concat(), own), &(probabilities.download(gpu)?, classes)))
 }
 
 /// The shipped model on noise.
@@ -178,7 +174,7 @@ fn classes(layers: &Layers, visit: Visit) -> Result<()> {
     let about = about("class_conv probabilities", CLASSES + 1, size_of::<[f32; CLASSES]>() + 1);
     let both = |logits| (softmax::softmax(logits), softmax::class(logits));
     visit(&Case::new(
-        About { tolerance: SOFTMAX_TOLERANCE, ..about },
+        about,
         || values.par_chunks(cin).map(|channels| both(logits(channels))).collect(),
         launch,
         |expected: &Vec<_>, (probabilities, classes)| match layers.gpu {

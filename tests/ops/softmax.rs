@@ -1,6 +1,7 @@
 //! Softmax, its gradient, and the class of a voxel.
 use tascan::ops::softmax::{backward, class, softmax};
 
+use super::grids::noise;
 use crate::compare;
 
 const LOGITS: [[f32; 3]; 5] =
@@ -19,6 +20,21 @@ fn probabilities_equal_their_definition() {
             compare::assert_close_f64(f64::from(found), expected, 2e-7);
         }
     }
+}
+
+#[test]
+fn small_probabilities_are_as_precise_as_great_ones() {
+    let mut worst = 0.0;
+    for logits in noise(30_000, 1).as_chunks::<3>().0 {
+        // Differences that are not rounded.
+        let logits = logits.map(|x| (40.0 * 1024.0 * x).round() / 1024.0);
+        for (found, expected) in softmax(logits).into_iter().zip(plain(logits.map(f64::from))) {
+            worst = f64::max(worst, (f64::from(found) - expected).abs() / expected);
+        }
+    }
+    // Four roundings of 2^-24: of the series, its product, the sum and the quotient.
+    println!("{worst:e}");
+    assert!(worst < 4.0 / (1 << 24) as f64, "{worst:e}");
 }
 
 #[test]
