@@ -6,7 +6,7 @@
 __device__ __forceinline__ float exp_of_negative(float x) {
     constexpr float Series[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
     const float n = floorf(__fadd_rn(__fmul_rn(x, 1.44269504f), 0.5f));
-    const float r = __fsub_rn(__fsub_rn(x, __fmul_rn(n, 0.693359375f)), __fmul_rn(n, -2.1219444e-4f));
+    const float r = __fsub_rn(__fsub_rn(x, __fmul_rn(n, 355.0f / 512.0f)), __fmul_rn(n, -2.1219444e-4f));
     float sum = Series[0];
 #pragma unroll
     for (int i = 1; i < 8; i++) {

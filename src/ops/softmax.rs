@@ -18,7 +18,7 @@ pub fn softmax(logits: [f32; CLASSES]) -> [f32; CLASSES] {
 /// Below this `exp` gives 0, so that no power is smaller than the least normal number.
 const LEAST: f32 = -86.0;
 /// ln 2 in two parts: 9 bits, of which no product with a whole number is rounded, and the rest.
-const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
 /// 1/7!, 1/6!, ... 1/1!, 1/0!
 const SERIES: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
 

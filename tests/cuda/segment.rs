@@ -45,7 +45,7 @@ fn a_gpu_that_cannot_be_used_is_told() {
         (
             "7.5",
             "--device cuda --precision bf16",
-            ["compute capability 7.5", "bf16 needs 8.0 (RTX 30 series)", "--precision f16"],
+            ["compute capability 7.5", "bf16 needs 8.0 (RTX 30 series)", "another --precision"],
         ),
     ] {
         let output = run(&sandbox, capability, &format!("segment raw.tif -o labels.tif {options}"));
