@@ -4,6 +4,7 @@
 // the batch. Backward, with `x = (y - mean) / sqrt(var + eps)`, `dz = da` where the ReLU passed: `dbeta = sum dz`,
 // `dgamma = sum dz x`, `dy = scale * (dz - dbeta / K - x * dgamma / K)`. All volumes are `[k][channel]`, k being the K
 // voxels of the batch. The bias behind a convolution has the gradient `sum dy`. Values are in f32 or bf16, sums in f32 and f64.
+#include "common/affine.cuh"
 #include "common/channel_sums.cuh"
 #include "common/values.cuh"
 
@@ -56,7 +57,7 @@ __device__ __forceinline__ void add(float2& sum, float x, float y) {
 
 template <int Channels, class Value>
 __device__ void moments(const BatchNorm<Value>& batch) {
-    constexpr int Width = Channels % 2 == 0 ? InWord<Value> : 1;
+    constexpr int Width = InWord<Value>;
     const Value* const y = batch.y;
     sum_chunk<Channels, Width>(batch.voxels, batch.partial, [y](long long place, float2(&sum)[Width]) {
         float values[Width];
@@ -175,8 +176,8 @@ extern "C" __global__ void __launch_bounds__(Threads) batch_norm_moments_32(Batc
 
 extern "C" __global__ void __launch_bounds__(Threads) batch_norm_moments_64(BatchNorm<float> batch) { moments<64>(batch); }
 
-// From the sums of y and y^2 to scale, shift, mean and inverse deviation; moves the running statistics. What y is makes no
-// difference to this and the other kernels that finish.
+// From the sums of y and y^2 to scale, shift, mean and inverse deviation; moves the running statistics. Whether y is in
+// f32 or bf16 makes no difference to this and the other kernels that finish.
 extern "C" __global__ void __launch_bounds__(SumThreads) batch_norm_finish(BatchNorm<float> batch) {
     const ChannelSums found(batch.partial, batch.chunks, batch.channels);
     const int c = found.channel;

@@ -2,10 +2,10 @@
 // `[z][y][x][class]` in f32, and to the most probable class, u8.
 //
 // `y[o][c] = bias[c] + sum_(k, i) x[o + k - 1][i] * w[k][c][i]`, for the part of a block of the volume that the block
-// answers for. In f32, weights packed `[z][y][x][c][i]`, a block of threads computes 4x8x16 voxels, a thread 4 of them
-// along x with all classes. Neighbouring threads take neighbouring rows, whose distance in shared memory is an odd
-// number of 16 bytes, so that they read without conflict; the result goes through shared memory too, to be written in
-// whole sectors.
+// answers for. With fused multiply-adds, weights in f32 and packed `[z][y][x][c][i]`, a block of threads computes 4x8x16
+// voxels, a thread 4 of them along x with all classes. Neighbouring threads take neighbouring rows, whose distance in shared
+// memory is an odd number of 16 bytes, so that they read without conflict; the result goes through shared memory too, to be
+// written in whole sectors.
 //
 // On tensor cores a block of threads goes along z: it has one plane of voxels in shared memory while the next one is
 // brought, and multiplies each voxel once by the weights of all three planes of the window, so that three planes of
@@ -252,7 +252,7 @@ struct March {
 // The probability of the lane's class, where lanes 0 to 2 of each four have the logits of a voxel.
 __device__ __forceinline__ float lane_probability(float logit) {
     const float background = __shfl_sync(~0u, logit, 0, 4), membrane = __shfl_sync(~0u, logit, 1, 4);
-    return probability(logit, background, membrane, __shfl_sync(~0u, logit, 2, 4));
+    return probability(threadIdx.x % 4, background, membrane, __shfl_sync(~0u, logit, 2, 4));
 }
 
 // Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find

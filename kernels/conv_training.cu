@@ -10,8 +10,8 @@
 //
 // Weights are packed `[k][i][c]` in f32. For tensor cores they are packed as mma_tile.cuh has them, without taps that have no
 // partner; eight windows, or parities, one behind the other.
+#include "common/classes.cuh"
 #include "common/fma_tile.cuh"
-#include "common/half8.cuh"
 #include "common/mma_store.cuh"
 #include "common/mma_tile.cuh"
 #include "common/values.cuh"
@@ -32,6 +32,7 @@ struct Place {
     }
 };
 
+// How many values a volume has.
 __device__ __forceinline__ long long values(Shape extent, int channels) {
     return static_cast<long long>(extent.z) * extent.y * extent.x * channels;
 }
@@ -57,7 +58,7 @@ __device__ __forceinline__ void store(const Convolution<float>& conv, long long 
 }
 
 template <int Taps, int Stride, int Cin, int Chunk>
-__device__ void window(const Convolution<float>& conv) {
+__device__ void window_fma(const Convolution<float>& conv) {
     constexpr int Cout = 64;
     FmaTile<Taps, Stride, Cin, Cout, Chunk, 4, 4> tile;
     const Place<4, 4> place(conv.out, blockIdx.x);
@@ -73,7 +74,7 @@ __device__ void window(const Convolution<float>& conv) {
 }
 
 template <int Stride, int Cin, int TileY, int Ahead, class Half>
-__device__ void window(const Convolution<Half>& conv) {
+__device__ void window_mma(const Convolution<Half>& conv) {
     constexpr int Cout = 64;
     using Tile = MmaTile<Half, 3, Stride, Cin, Cout, 16, 4, TileY, Ahead>;
     __shared__ typename Tile::Shared shared;
@@ -88,7 +89,7 @@ __device__ void window(const Convolution<Half>& conv) {
 // A 4x4x4 window at stride 2: position `2t + q` of it is tap t of the window over the voxels `2 * o - 1 + q` and every second one
 // behind.
 template <int Cin, class Half>
-__device__ void window_of_four(const Convolution<Half>& conv) {
+__device__ void window_of_four_mma(const Convolution<Half>& conv) {
     constexpr int Cout = 64;
     using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, 4, 8, 1, 2>;
     __shared__ typename Tile::Shared shared;
@@ -118,7 +119,7 @@ struct OfThree {
 };
 
 template <int Cout, int TileY, class Parities>
-__device__ void double_grid(const Convolution<float>& conv) {
+__device__ void double_grid_fma(const Convolution<float>& conv) {
     constexpr int Cin = 64;
     FmaTile<2, 1, Cin, Cout, 16, 4, TileY> tile;
     const int number = blockIdx.x % 8;
@@ -138,7 +139,7 @@ __device__ void double_grid(const Convolution<float>& conv) {
 }
 
 template <int Cout, class Parities, class Half>
-__device__ void double_grid(const Convolution<Half>& conv) {
+__device__ void double_grid_mma(const Convolution<Half>& conv) {
     constexpr int Cin = 64;
     using Tile = MmaTile<Half, 2, 1, Cin, Cout, 32, 4, 8, 1>;
     __shared__ typename Tile::Shared shared;
@@ -162,7 +163,7 @@ __device__ void double_grid(const Convolution<Half>& conv) {
 // channels, w mirrored. A block of threads computes 4x4x8 voxels, a thread 4 of them along x for 4 channels.
 template <class Output>
 __device__ void classes_to_input(const Convolution<float>& conv) {
-    constexpr int Classes = 3, Cout = 32, Groups = Cout / 4, Run = 4;
+    constexpr int Cout = 32, Groups = Cout / 4, Run = 4;
     constexpr int InZ = 6, InY = 6, InX = 10;
     __shared__ float4 weights[27 * Classes * Groups];  // [tap][class][channel]
     __shared__ float voxels[InZ * InY * InX * Classes];
@@ -206,39 +207,39 @@ __device__ void classes_to_input(const Convolution<float>& conv) {
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_same(Convolution<float> conv) {
-    window<3, 1, 64, 16>(conv);
+    window_fma<3, 1, 64, 16>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_32(Convolution<float> conv) {
-    window<3, 2, 32, 8>(conv);
+    window_fma<3, 2, 32, 8>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_64(Convolution<float> conv) {
-    window<3, 2, 64, 8>(conv);
+    window_fma<3, 2, 64, 8>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_32(Convolution<float> conv) {
-    window<4, 2, 32, 4>(conv);
+    window_fma<4, 2, 32, 4>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) conv_training_halve_four_64(Convolution<float> conv) {
-    window<4, 2, 64, 4>(conv);
+    window_fma<4, 2, 64, 4>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_64(Convolution<float> conv) {
-    double_grid<64, 4, OfFour>(conv);
+    double_grid_fma<64, 4, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_double_32(Convolution<float> conv) {
-    double_grid<32, 8, OfFour>(conv);
+    double_grid_fma<32, 8, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_64(Convolution<float> conv) {
-    double_grid<64, 4, OfThree>(conv);
+    double_grid_fma<64, 4, OfThree>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_training_halve_to_input_32(Convolution<float> conv) {
-    double_grid<32, 8, OfThree>(conv);
+    double_grid_fma<32, 8, OfThree>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input(Convolution<float> conv) {
@@ -249,39 +250,39 @@ extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input
 using Bf16 = Convolution<__nv_bfloat16>;
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_same_bf16(Bf16 conv) {
-    window<1, 64, 8, 1>(conv);
+    window_mma<1, 64, 8, 1>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_32_bf16(Bf16 conv) {
-    window<2, 32, 4, 2>(conv);
+    window_mma<2, 32, 4, 2>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_64_bf16(Bf16 conv) {
-    window<2, 64, 4, 2>(conv);
+    window_mma<2, 64, 4, 2>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_four_32_bf16(Bf16 conv) {
-    window_of_four<32>(conv);
+    window_of_four_mma<32>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_four_64_bf16(Bf16 conv) {
-    window_of_four<64>(conv);
+    window_of_four_mma<64>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_double_64_bf16(Bf16 conv) {
-    double_grid<64, OfFour>(conv);
+    double_grid_mma<64, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_double_32_bf16(Bf16 conv) {
-    double_grid<32, OfFour>(conv);
+    double_grid_mma<32, OfFour>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, LargeTiles) conv_training_halve_to_input_64_bf16(Bf16 conv) {
-    double_grid<64, OfThree>(conv);
+    double_grid_mma<64, OfThree>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * Warps, SmallTiles) conv_training_halve_to_input_32_bf16(Bf16 conv) {
-    double_grid<32, OfThree>(conv);
+    double_grid_mma<32, OfThree>(conv);
 }
 
 extern "C" __global__ void __launch_bounds__(256) conv_training_classes_to_input_bf16(Convolution<float> conv) {

@@ -20,7 +20,7 @@ struct Loss {
 
 namespace {
 
-constexpr int Classes = 3, Threads = 256;
+constexpr int Threads = 256;
 constexpr int Chunk = 1024;  // voxels of a block: `CHUNK` in src/device/cuda/training/loss.rs
 constexpr int Sums = 7;      // I, P and T of both terms, and -ln p of the true class
 constexpr double Alpha = 0.1, Smooth = 1.0;
@@ -53,18 +53,6 @@ __device__ double2 score(const Loss& loss, int c, double p) {
         return make_double2(p / (p + Alpha), Alpha / ((p + Alpha) * (p + Alpha)));
     }
     return make_double2(p, 1.0);
-}
-
-__device__ void softmax(float (&values)[Classes]) {
-    const float top = fmaxf(fmaxf(values[0], values[1]), values[2]);
-    float sum = 0.0f;
-    for (int c = 0; c < Classes; c++) {
-        values[c] = exp_of_negative(values[c] - top);
-        sum += values[c];
-    }
-    for (int c = 0; c < Classes; c++) {
-        values[c] /= sum;
-    }
 }
 
 // The values of the block's voxels from `first` on, in shared memory: neighbouring threads take neighbouring numbers of memory.

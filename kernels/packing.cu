@@ -31,7 +31,8 @@ struct Rounding {
 
 namespace {
 
-constexpr int SlabRows = 16, SlabColumns = 64, SlabThreads = 128;
+constexpr int SlabRows = 16, SlabColumns = 64;  // of a slab at most
+constexpr int SlabThreads = 128;                 // `SLAB_THREADS` in src/device/cuda/training/packing.rs
 constexpr int Middle = 16, Cout = 32, Positions = 27, Threads = 256;
 constexpr int Of = Middle * Positions;  // weights of conv2 to one channel, and threads of a block that has a place for each
 

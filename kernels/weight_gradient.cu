@@ -29,7 +29,7 @@ struct WeightGradient {
 
 using InFloats = WeightGradient<float, float>;
 using InHalves = WeightGradient<__nv_bfloat16, __nv_bfloat16>;
-using ToHalves = WeightGradient<float, __nv_bfloat16>;
+using ThinInFloats = WeightGradient<float, __nv_bfloat16>;
 
 namespace {
 
@@ -301,7 +301,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) weight_gradient_double_32_b
 
 extern "C" __global__ void __launch_bounds__(128, 2) weight_gradient_double_64_bf16(InHalves conv) { wide<4, 2, 64>(conv); }
 
-extern "C" __global__ void __launch_bounds__(864) weight_gradient_first_bf16(ToHalves conv) { thin<WithConstant>(conv); }
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_first_bf16(ThinInFloats conv) { thin<WithConstant>(conv); }
 
-extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes_bf16(ToHalves conv) { thin<ThreeClasses>(conv); }
+extern "C" __global__ void __launch_bounds__(864) weight_gradient_classes_bf16(ThinInFloats conv) { thin<ThreeClasses>(conv); }
 #endif

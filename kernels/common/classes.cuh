@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+constexpr int Classes = 3;
+
 // e^x of x <= 0 by the operations of src/ops/softmax.rs, each rounded as there.
 __device__ __forceinline__ float exp_of_negative(float x) {
     constexpr float Series[] = {1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
@@ -16,12 +18,26 @@ __device__ __forceinline__ float exp_of_negative(float x) {
     return x < -86.0f ? 0.0f : __fmul_rn(sum, power);
 }
 
-// The probability of the class that has `logit`, by the softmax of the three.
-__device__ __forceinline__ float probability(float logit, float background, float membrane, float foreground) {
-    const float top = fmaxf(fmaxf(background, membrane), foreground);
-    const float sum =
-        exp_of_negative(background - top) + exp_of_negative(membrane - top) + exp_of_negative(foreground - top);
-    return exp_of_negative(logit - top) / sum;
+// The logits of a voxel become its probabilities.
+__device__ __forceinline__ void softmax(float (&values)[Classes]) {
+    const float top = fmaxf(fmaxf(values[0], values[1]), values[2]);
+    float sum = 0.0f;
+#pragma unroll
+    for (float& value : values) {
+        value = exp_of_negative(value - top);
+        sum += value;
+    }
+#pragma unroll
+    for (float& value : values) {
+        value /= sum;
+    }
+}
+
+// The probability of one class.
+__device__ __forceinline__ float probability(int which, float background, float membrane, float foreground) {
+    float values[Classes] = {background, membrane, foreground};
+    softmax(values);
+    return which == 0 ? values[0] : which == 1 ? values[1] : values[2];
 }
 
 // The one of the greatest logit, the lower class on a tie.

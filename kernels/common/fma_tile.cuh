@@ -10,24 +10,6 @@
 #include "taps.cuh"
 #include "vectors.cuh"
 
-// Fills a box of shared memory, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from
-// `origin` on, zero outside, each passed through `prologue`.
-template <int InZ, int InY, int InX, int Chunk, int Pitch, int Cin, int Threads, class Prologue>
-__device__ __forceinline__ void load_box(float* box, const float* input, Shape extent, Shape origin, int channel,
-                                         Prologue prologue) {
-    constexpr int Groups = Chunk / 4;
-    for (int i = threadIdx.x; i < InZ * InY * InX * Groups; i += Threads) {
-        const int group = i % Groups, x = i / Groups % InX, row = i / (Groups * InX);
-        const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
-        float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (inside(extent, at)) {
-            const int first = channel + 4 * group;
-            value = prologue(*reinterpret_cast<const float4*>(input + voxel(extent, at) * Cin + first), first);
-        }
-        *reinterpret_cast<float4*>(box + row * Pitch + x * Chunk + 4 * group) = value;
-    }
-}
-
 template <int Taps, int Stride, int Cin, int Cout, int Chunk, int TileZ, int TileY>
 struct FmaTile {
     static constexpr int TileX = 8;
@@ -42,6 +24,24 @@ struct FmaTile {
     int lane, y, z;  // the thread's channels 4 * lane.., and its run
 
     __device__ FmaTile() : lane(threadIdx.x % Lanes), y(threadIdx.x / Lanes % TileY), z(threadIdx.x / Lanes / TileY) {}
+
+    // Fills the tile, `[z][y][x][Chunk]` with Pitch floats a row, with channels `channel`.. of the input voxels from `origin` on, zero
+    // outside, each passed through `prologue`.
+    template <class Prologue>
+    static __device__ __forceinline__ void load(float* tile, const float* input, Shape extent, Shape origin, int channel,
+                                                Prologue prologue) {
+        constexpr int Groups = Chunk / 4;
+        for (int i = threadIdx.x; i < InZ * InY * InX * Groups; i += Threads) {
+            const int group = i % Groups, x = i / Groups % InX, row = i / (Groups * InX);
+            const Shape at = {origin.z + row / InY, origin.y + row % InY, origin.x + x};
+            float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (inside(extent, at)) {
+                const int first = channel + 4 * group;
+                value = prologue(*reinterpret_cast<const float4*>(input + voxel(extent, at) * Cin + first), first);
+            }
+            *reinterpret_cast<float4*>(tile + row * Pitch + x * Chunk + 4 * group) = value;
+        }
+    }
 
     // Adds the products of what the tile holds; `weights` begin at the chunk, `[tap][Cin][Cout]`.
     template <class Added>
@@ -91,7 +91,7 @@ struct FmaTile {
 #pragma unroll 1
         for (int channel = 0; channel < Cin; channel += Chunk) {
             __syncthreads();
-            load_box<InZ, InY, InX, Chunk, Pitch, Cin, Threads>(tile, input, extent, origin, channel, prologue);
+            load(tile, input, extent, origin, channel, prologue);
             __syncthreads();
             accumulate(tile, weights + channel * Cout, added, sum);
         }

@@ -14,8 +14,8 @@
 template <int Taps, int Stride, int A>
 struct GradientTile {
     static constexpr int B = 64, TileY = 4, TileX = 8;
-    static constexpr int Warps = TileY, Threads = 32 * Warps;  // each warp brings a row
-    static constexpr int Stages = 3;                           // tiles in shared memory
+    static constexpr int Warps = TileY;  // each warp brings a row
+    static constexpr int Stages = 3;     // tiles in shared memory
     // A warp has 16 of A and all of B, or half of B where A is too few for all warps.
     static constexpr int Parts = A / 16, Columns = B / 8 * Parts / Warps;
     using Fine = VoxelRow<(TileX - 1) * Stride + Taps, Stride, A / 8>;

@@ -151,8 +151,8 @@ struct MmaTile {
         }
     }
 
-    // The products of the chunk that the tile holds; `packed` are the lane's weights of its first step, behind those of whose last
-    // step it ends.
+    // The products of the chunk that the tile holds; `packed` are the lane's weights of its first step, and afterwards those behind
+    // its last one.
     template <class Added>
     __device__ __forceinline__ void accumulate_all(const Shared& shared, const int (&first)[Taps], const uint4*& packed,
                                                    Added added) {

@@ -6,8 +6,6 @@
 #include "classes.cuh"
 #include "grid.cuh"
 
-constexpr int Classes = 3;
-
 // A volume of `extent`, and the part's first voxel in it (`Place` in src/ops/cuda/places.rs). What is not wanted is null.
 struct Place {
     float* values;     // logits or probabilities, [z][y][x][class]
@@ -37,10 +35,8 @@ struct Place {
 __device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, const float* logits) {
     for (const Place& place : places) {
         if (place.values) {
-            const float logit = logits[which];
-            const bool is_logit = !place.takes_probabilities;
             place.put(place.number(at), which,
-                      is_logit ? logit : probability(logit, logits[0], logits[1], logits[2]));
+                      place.takes_probabilities ? probability(which, logits[0], logits[1], logits[2]) : logits[which]);
         }
     }
 }

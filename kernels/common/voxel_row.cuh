@@ -5,7 +5,7 @@
 template <int Length, int Stride, int Units>
 struct VoxelRow {
     static constexpr int Voxels = Length, Size = Length * Units;
-    static constexpr int Apart = Stride;            // from a voxel to that of the next slot
+    static constexpr int Apart = Stride;            // from a voxel to that of the next slot, but behind the last even one
     static constexpr int Evens = (Length + 1) / 2;  // voxels whose x is even
 
     // Where a voxel lies: at stride 2 those of one parity side by side, so that 8 outputs read 8 neighbours.

@@ -14,7 +14,8 @@ from peer import Peer, report, run_in_turn
 HERE = Path(__file__).parent
 
 # On a GPU PyTorch computes in f16, or as usual in f32, whose products have the 11 bits of TF32. It compiles the network for the
-# shape in the pass that warms up. The precisions of tascan are those that it takes for the case.
+# shape in the pass that warms up. In these precisions tascan runs each case; the first
+# goes by its name alone.
 ON_GPU = {
     "classes": ["torch-f16", "torch-f16-channels-last", "torch-f16-compiled"],
     "step": ["torch-tf32", "torch-f32", "torch-bf16-channels-last"],
@@ -34,6 +35,8 @@ def write_inputs(folder, shape):
 def start(names, case, folder, options):
     python = [sys.executable, str(HERE / "network_worker.py")]
     precisions = ["f32"] if options.device == "cpu" else OURS_ON_GPU[case]
+    if options.device != "cpu" and torch.cuda.get_device_capability(options.device) < (8, 0):
+        precisions = [precision for precision in precisions if precision != "bf16"]
     ours = [options.tascan, "--peer", case, str(folder), options.device]
     names_of_ours = ["tascan"] + [f"tascan-{precision}" for precision in precisions[1:]]
     peers = [Peer(name, [*ours, precision]) for name, precision in zip(names_of_ours, precisions)]

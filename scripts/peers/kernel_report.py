@@ -103,14 +103,15 @@ def print_reachable(folder, nvdisasm):
     for architecture, cycles in TENSOR_CYCLES.items():
         for path in folder.glob(f"*_{architecture}.cubin"):
             for name, (counts, moved) in hot_loops(nvdisasm, path).items():
-                if name.endswith("_f16") and counts["tensor"]:
+                # Those in bf16 whose like is there in f16 are the same loops.
+                if counts["tensor"] and (name.endswith("_f16") or name.startswith(("conv_training", "weight_gradient"))):
                     tensor, issue, cache = cycles * counts["tensor"], sum(counts.values()), moved / CACHE_RATE
                     longest = max(tensor, issue, cache)
                     # In this order, so that a tie with the tensor cores names nothing.
                     limit = {issue: ", issue", cache: ", cache", tensor: ""}[longest]
                     shares.setdefault(name, {})[architecture] = f"{100 * tensor / longest:.0f} %{limit}"
     print("Share of the tensor cores' peak that the hot loop alone can reach, and what limits it.\n")
-    rows = [[f"`{name}`"] + [found[a] for a in TENSOR_CYCLES] for name, found in sorted(shares.items())]
+    rows = [[f"`{name}`"] + [found.get(a, "") for a in TENSOR_CYCLES] for name, found in sorted(shares.items())]
     table(["kernel"] + [f"{a // 10}.{a % 10}" for a in TENSOR_CYCLES], rows)
 
 

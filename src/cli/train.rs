@@ -20,14 +20,16 @@ pub struct Args {
     /// Where the network learns: auto (the first GPU that can be used, else the CPU), cpu, cuda or cuda:NUMBER.
     #[arg(long, default_value_t)]
     device: Choice,
-    /// How a GPU keeps activations: f32, as the CPU does, or bf16, on tensor cores with half of the memory, from the RTX 30
-    /// series on. Weights, their gradient and all sums are in f32.
+    /// How a GPU keeps activations: f32, as the CPU does, or bf16, which takes half of the memory and is multiplied on tensor
+    /// cores, from the RTX 30 series on. The weights that are learned, their gradient and all sums stay in f32. The number
+    /// format of the model's file is `precision` in RUN.TOML.
     #[arg(long, value_parser = precision(), default_value = Precision::F32.name())]
     precision: Precision,
     /// Begin with this model (safetensors or PyTorch checkpoint) instead of random weights.
     #[arg(long, value_name = "MODEL")]
     init: Option<PathBuf>,
-    /// Go on from the checkpoint in the output folder; without one, begin.
+    /// Go on from the checkpoint in the output folder; without one, begin. On the same device, in the same precision, the
+    /// run then has the bits of one that was never interrupted.
     #[arg(long)]
     resume: bool,
     /// Folder of everything that the run writes, instead of the configuration's.

@@ -43,7 +43,7 @@ impl Device {
     }
 }
 
-/// How a GPU keeps weights and activations; sums are f32 in any case.
+/// How a GPU keeps weights and activations, in training activations alone; sums are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Precision {
     /// As the CPU does.

@@ -1,5 +1,6 @@
-//! The network in training on a GPU: as [`training`](super::training), with parameters, activations, loss and optimiser all on the
-//! device. Activations and the gradients to them are in f32 or bf16, logits, weights and all sums in f32. A step sends a batch with its truth and fetches the loss and the new weights.
+//! The network in training on a GPU: as [`training`](super::training), with parameters, activations, loss and optimiser all on
+//! the device. A step sends a batch with its truth and fetches the loss and the new weights. Activations and the gradients to
+//! them are in f32 or bf16, logits, weights and all sums in f32.
 use std::sync::Arc;
 
 use super::{DOWN, UP};

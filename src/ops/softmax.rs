@@ -2,8 +2,8 @@
 //!
 //! `p[c] = exp(x[c] - max x) / sum exp(x - max x)`; `dx[c] = p[c] * (dp[c] - sum p dp)`. The class is the
 //! greatest logit, the lower class on a tie (as NumPy's argmax in the authors' `segment_pipe`): so classes do
-//! not depend on how `exp` is rounded. Probabilities do, so that `exp` is one of subtractions, products and sums, each rounded: CPU and
-//! GPU give the same bits, which no library's `exp` promises.
+//! not depend on how `exp` is rounded. Probabilities do, hence an `exp` made of subtractions, products and sums, each rounded: CPU
+//! and GPU give the same bits, which no library's `exp` promises.
 use super::class_conv::CLASSES;
 
 /// Probabilities of one voxel.

@@ -53,7 +53,7 @@ impl Files {
     }
 }
 
-/// Trains as `config` says on a device, a GPU computing in f32, and returns the path of the model.
+/// Trains as `config` says on a device, in its precision, and returns the path of the model.
 ///
 /// Everything is written into `config.output`: `run.toml` (all parameters), `log.csv`, `loss.png`,
 /// `checkpoint.safetensors` (to resume from), `best.safetensors` (of the best validation) and, at the end,

@@ -144,7 +144,6 @@ fn predictor(device: &Device, transposes: bool, keep_probabilities: bool) -> Pre
 #[test]
 fn a_gpu_alone_gives_the_bits_of_several_and_keeps_the_classes() {
     let test = "cuda::enlargement::a_gpu_alone_gives_the_bits_of_several_and_keeps_the_classes";
-    // Logits have the same bits, but the host takes another `exp`.
     emulated_with(test, &[("CUDA_EMULATOR_DEVICES", "2")], |gpu: &Arc<Gpu>| {
         let precision = Precision::F16;
         let alone = Device::cuda(gpu.clone(), precision);

@@ -22,9 +22,9 @@ pub struct Window {
 }
 
 /// Input channels of one matrix instruction.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 /// Steps that a kernel reads ahead, at most (kernels/common/mma_tile.cuh).
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 /// Output channels of one matrix.
 const COLUMNS: usize = 8;
 

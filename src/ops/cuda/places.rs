@@ -74,11 +74,14 @@ impl Place {
         let place = match target {
             Target::None => Self::NONE,
             Target::Logits(grid) => Self::logits(grid.address(), extent(grid.shape)),
-            Target::Probabilities(grid, volume) => Place {
-                values: grid.address(),
-                takes_probabilities: 1,
-                ..Self::of(Target::Classes(volume), first)
-            },
+            Target::Probabilities(grid, volume) => {
+                assert_eq!(grid.shape, volume.shape, "probabilities and classes of the same voxels");
+                Place {
+                    values: grid.address(),
+                    takes_probabilities: 1,
+                    ..Self::of(Target::Classes(volume), first)
+                }
+            }
             Target::Classes(volume) => {
                 Place { classes: volume.address(), shape: extent(volume.shape), ..Self::NONE }
             }

@@ -39,7 +39,7 @@ fn all_variants_equal_those_of_the_cpu() {
                 )
                 .unwrap();
                 assert_relative(found.value, value, 1e-6);
-                assert_near("p", &found.probabilities().download().unwrap(), &p, 1e-6);
+                assert!(found.probabilities().download().unwrap() == p, "other bits than the host's softmax");
                 let gradient = found.gradient().unwrap().download().unwrap();
                 assert_near(&format!("{variant:?} {cross_entropy}"), &gradient, &expected, 1e-5);
             }

@@ -60,11 +60,14 @@ fn assert_rounded(what: &str, found: &Batch, expected: &[f32], tolerance: f32) {
         return assert_near(&what, &values, expected, tolerance);
     }
     assert_eq!(values.len(), expected.len(), "{what}");
-    let greatest = expected.iter().fold(f32::MIN_POSITIVE, |greatest, value| greatest.max(value.abs()));
-    for (found, expected) in values.iter().zip(expected) {
-        // Half of the last of 8 bits, at most 2^-8 of the number.
-        let bound = expected.abs() / 256.0 + tolerance * greatest;
-        assert!((found - expected).abs() <= bound, "{what}: {found} instead of {expected}");
+    let off =
+        tolerance * expected.iter().fold(f32::MIN_POSITIVE, |greatest, value| greatest.max(value.abs()));
+    let bounds = |off: f32| {
+        let values: Vec<f32> = expected.iter().map(|value| value + off).collect();
+        found.precision.decode(&found.precision.encode(&values))
+    };
+    for ((found, least), most) in values.iter().zip(bounds(-off)).zip(bounds(off)) {
+        assert!((least..=most).contains(found), "{what}: {found} is not between {least} and {most}");
     }
 }
 

@@ -18,9 +18,9 @@ const VOLUMES: usize = 2;
 const SHAPE: [usize; 3] = [8, 9, 8];
 const STEPS: u64 = 3;
 const RATE: f64 = 1e-4;
-/// How far losses, and gradients as a fraction of the greatest, may be off. Rounding moves some values across the ReLU's corner.
-/// Worst seen: in f32 6e-8 and 2e-5, in bf16 @LOSS and @GRADIENT.
-const TOLERANCES: [(Precision, f64, f64); 2] = [(Precision::F32, 1e-4, 1e-3), (Precision::Bf16, 1e-2, 1e0)];
+/// How far losses and gradients may be off. Worst seen: in f32 6e-8 and 7e-6, in bf16 1.9e-4 and 0.18. By PyTorch's autocast in
+/// bf16, on noise of this extent, gradients are off by 0.19.
+const TOLERANCES: [(Precision, f64, f64); 2] = [(Precision::F32, 1e-4, 1e-4), (Precision::Bf16, 5e-3, 0.25)];
 
 /// Losses of a few steps, and the weights and the optimiser behind them.
 type Learned = (Vec<f64>, Vec<f32>, Adam);

@@ -99,10 +99,14 @@ impl Batch {
     }
 }
 
-/// The kernel for the values of a batch: in f32, or else in bf16.
+/// The kernel for the values of a batch, in f32 or in bf16.
+///
+/// # Panics
+/// Where they are in f16, whose range is too small for training.
 pub(super) fn kernel_of(batch: &Batch, [f32, bf16]: [&'static str; 2]) -> &'static str {
     match batch.precision {
         Precision::F32 => f32,
-        _ => bf16,
+        Precision::Bf16 => bf16,
+        Precision::F16 => panic!("training has no f16"),
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of a training step on a GPU, activations in f32 or bf16. All sums are formed in an order that depends on the shapes alone, so that a
-//! step gives the same bits each time.
+//! The parts of a training step on a GPU, activations in f32 or bf16. All sums are formed in an order that depends on the shapes
+//! and the precision alone, so that a step gives the same bits each time.
 //!
 //! | part | what it has |
 //! |---|---|

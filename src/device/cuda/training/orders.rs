@@ -2,6 +2,7 @@
 //! them.
 use bytemuck::{Pod, Zeroable};
 
+use crate::device::cuda::packing::STEP;
 use crate::network::layout;
 use crate::ops::blocks::linear;
 use crate::ops::conv_transpose3d::PARITIES;
@@ -12,8 +13,6 @@ use crate::volume::Shape;
 const NONE: u32 = u32::MAX;
 /// Outer and inner channels of a tile.
 const SIDE: usize = 8;
-/// Input channels of one matrix instruction.
-const SLAB: usize = 16;
 
 /// The convolutions of stride 2.
 const HALVING: [&str; 3] = ["conv3", "conv4", "conv5"];
@@ -131,13 +130,13 @@ impl Orders {
         for window in windows {
             for first in (0..from).step_by(chunk) {
                 for step in &window {
-                    for first in (first..first + chunk).step_by(SLAB) {
+                    for first in (first..first + chunk).step_by(STEP) {
                         self.slabs.push(Slab {
                             from: (self.len + (step * from + first) * to) as u32,
                             to: self.rounded as u32,
                             channels: to as u32,
                         });
-                        self.rounded += SLAB * to;
+                        self.rounded += STEP * to;
                     }
                 }
             }
@@ -164,8 +163,8 @@ fn windows(name: &str, order: Order, steps: &[u32]) -> (usize, Vec<Vec<usize>>) 
             };
             (32, positions([2; 3]).map(window).collect())
         }
-        Order::Forward if DOUBLING.contains(&name) => (32, numbers.chunks(8).map(used).collect()),
-        Order::ToInput if HALVING.contains(&name) => (32, numbers.chunks(8).map(used).collect()),
+        // The eight parities.
+        _ if steps.len() == 64 => (32, numbers.chunks(8).map(used).collect()),
         _ => (16, vec![numbers]),
     }
 }

@@ -13,6 +13,7 @@ use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::kernels::Launch;
 use crate::device::cuda::memory::Buffer;
+use crate::device::cuda::packing::{AHEAD, STEP};
 use crate::error::Result;
 use crate::ops::first_conv::{COUT as FIRST_CHANNELS, MIDDLE};
 
@@ -21,8 +22,8 @@ const THREADS: u32 = 256;
 const FOLDING_THREADS: u32 = (MIDDLE * 27) as u32;
 /// Of a block that rounds a slab.
 const SLAB_THREADS: u32 = 128;
-/// Values that kernels on tensor cores read behind the last weights: two steps of 16 by 64 channels.
-const READ_AHEAD: usize = 2 * 16 * 64;
+/// Values that kernels on tensor cores read behind the last weights, of 64 channels at most.
+const READ_AHEAD: usize = AHEAD * STEP * 64;
 /// Weights of the folded first convolution: 3x3x3 positions, the voxel and the constant.
 const FOLDED: usize = 27 * 2 * FIRST_CHANNELS;
 
@@ -121,7 +122,7 @@ impl Packing {
         let rounded = match precision {
             Precision::F32 => None,
             _ => Some(Rounded {
-                values: gpu.upload(&vec![0; (all.rounded + READ_AHEAD) * precision.size()])?,
+                values: gpu.zeros((all.rounded + READ_AHEAD) * precision.size())?,
                 slabs: gpu.upload(&all.slabs)?,
                 slab_count: all.slabs.len(),
             }),

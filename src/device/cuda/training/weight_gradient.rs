@@ -1,6 +1,7 @@
 //! Gradients to the weights of all convolutions: kernels/weight_gradient.cu.
 use cudarc::driver::DeviceRepr;
 
+use super::batch::kernel_of;
 use super::orders::Order;
 use super::packing::{Packing, Turn};
 use super::{Batch, Parameters};
@@ -112,12 +113,7 @@ impl Sums<'_> {
     fn kernel(&self) -> &'static str {
         let precision = self.coarse.precision;
         assert_eq!(self.fine.precision, if self.is_thin { Precision::F32 } else { precision });
-        let [f32, bf16] = self.kernels;
-        match precision {
-            Precision::F32 => f32,
-            Precision::Bf16 => bf16,
-            Precision::F16 => panic!("training has no f16"),
-        }
+        kernel_of(self.coarse, self.kernels)
     }
 
     fn division(&self) -> Division {
