@@ -103,7 +103,7 @@ __device__ void store(const Chunk<Value>& shared, const ClassConvolution<Value, 
         const int row = i / Row, in_row = i % Row;
         const Shape at = {tile.z + row / TileY, tile.y + row % TileY, tile.x + in_row / Classes};
         if (inside(conv.extent, at)) {
-            put(conv.places, at, in_row % Classes, logits + row * RowPitch + in_row / Classes * Classes);
+            put<true>(conv.places, at, in_row % Classes, logits + row * RowPitch + in_row / Classes * Classes);
         }
     }
     for (int i = threadIdx.x; i < TileZ * TileY * TileX; i += Threads) {
@@ -249,15 +249,9 @@ struct March {
     }
 };
 
-// The probability of the lane's class, where lanes 0 to 2 of each four have the logits of a voxel.
-__device__ __forceinline__ float lane_probability(float logit) {
-    const float background = __shfl_sync(~0u, logit, 0, 4), membrane = __shfl_sync(~0u, logit, 1, 4);
-    return probability(threadIdx.x % 4, background, membrane, __shfl_sync(~0u, logit, 2, 4));
-}
-
 // Writes the finished sums of the warp's rows, the first voxel of which is `first` in the part. Lanes with class 0 find
 // the most probable classes of voxels 0 to 7, those with class 1 of voxels 8 to 15.
-template <int Rows>
+template <bool MayTakeProbabilities, int Rows>
 __device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias, const Place (&places)[2],
                                       Shape extent, Shape first) {
     const int which = threadIdx.x % 4, rows = min(Rows, extent.y - first.y);
@@ -278,11 +272,11 @@ __device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias
     for (const Place& place : places) {
         const long long number = place.number(first), width = place.extent.x;
         if (place.values) {
-            const bool is_logit = !place.takes_probabilities;
+            const bool is_logit = !MayTakeProbabilities || !place.takes_probabilities;
 #pragma unroll
             for (int row = 0; row < Rows; row++) {
-                const float near_value = is_logit ? near[row] : lane_probability(near[row]);
-                const float far_value = is_logit ? far[row] : lane_probability(far[row]);
+                const float near_value = is_logit ? near[row] : lane_softmax(near[row]);
+                const float far_value = is_logit ? far[row] : lane_softmax(far[row]);
                 const bool has_class = which < Classes && row < rows;
                 if (has_class && first.x < extent.x) {
                     place.put(number + row * width, which, near_value);
@@ -303,7 +297,8 @@ __device__ __forceinline__ void store(const float (&sum)[Rows][2][4], float bias
     }
 }
 
-template <class Half>
+// What writes no probabilities has no code for them, which would be the larger part of its loop.
+template <bool MayTakeProbabilities, class Half>
 __device__ void class_conv(const ClassConvolution<Half>& conv) {
     using Tile = March<Half>;
     __shared__ typename Tile::Shared shared;
@@ -334,7 +329,7 @@ __device__ void class_conv(const ClassConvolution<Half>& conv) {
         }
         const Shape at = {z - 1 - conv.first.z, tile.y + row, tile.x};
         if (at.z >= tile.z) {
-            store(march.sum, bias, conv.places, conv.extent, at);
+            store<MayTakeProbabilities>(march.sum, bias, conv.places, conv.extent, at);
         }
         march.turn();
     }
@@ -372,12 +367,20 @@ __device__ void class_conv_fma(const ClassConvolution<Value, float>& conv) {
 extern "C" __global__ void __launch_bounds__(Threads) class_conv_f32(ClassConvolution<float> conv) { class_conv_fma(conv); }
 
 extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_f16(ClassConvolution<__half> conv) {
-    class_conv(conv);
+    class_conv<false>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_probabilities_f16(ClassConvolution<__half> conv) {
+    class_conv<true>(conv);
 }
 
 #if __CUDA_ARCH__ >= 800
 extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_bf16(ClassConvolution<__nv_bfloat16> conv) {
-    class_conv(conv);
+    class_conv<false>(conv);
+}
+
+extern "C" __global__ void __launch_bounds__(Threads, 3) class_conv_probabilities_bf16(ClassConvolution<__nv_bfloat16> conv) {
+    class_conv<true>(conv);
 }
 
 // In training, whose logits are those of weights in f32.

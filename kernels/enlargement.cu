@@ -63,6 +63,7 @@ __device__ void mix_row(const Enlargement& to, Between z, Between y, int first, 
 
 // Writes the logits or probabilities of a tile, of whose runs of 32 voxels the lane has one each, in memory order, by way of
 // shared memory.
+template <bool MayTakeProbabilities>
 __device__ void put_values(const Enlargement& to, Shape tile, const float (&found)[Runs][Classes], float* row) {
     __syncwarp();
 #pragma unroll
@@ -73,7 +74,7 @@ __device__ void put_values(const Enlargement& to, Shape tile, const float (&foun
     for (int i = lane(); i < Tile * Classes; i += 32) {
         const Shape at = {tile.z, tile.y, tile.x + i / Classes};
         if (inside(to.extent, at)) {
-            put(to.places, at, i % Classes, row + i / Classes * Classes);
+            put<MayTakeProbabilities>(to.places, at, i % Classes, row + i / Classes * Classes);
         }
     }
 }
@@ -120,9 +121,8 @@ __device__ void put_classes(const Enlargement& to, Shape at, uint32_t found) {
     }
 }
 
-}  // namespace
-
-extern "C" __global__ void __launch_bounds__(Threads) enlargement(Enlargement to) {
+template <bool MayTakeProbabilities>
+__device__ void enlarge(const Enlargement& to) {
     __shared__ float rows[Warps][MostBoxes * Classes];
     float* row = rows[threadIdx.x / 32];
     Shape tile = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y) * Warps + static_cast<int>(threadIdx.x) / 32, 0};
@@ -152,7 +152,13 @@ extern "C" __global__ void __launch_bounds__(Threads) enlargement(Enlargement to
         }
     }
     if (to.places[0].values || to.places[1].values) {
-        put_values(to, tile, found, row);
+        put_values<MayTakeProbabilities>(to, tile, found, row);
     }
     put_classes(to, {tile.z, tile.y, tile.x + 4 * lane()}, neighbours(classes));
 }
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(Threads) enlargement(Enlargement to) { enlarge<false>(to); }
+
+extern "C" __global__ void __launch_bounds__(Threads) enlargement_probabilities(Enlargement to) { enlarge<true>(to); }

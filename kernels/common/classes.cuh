@@ -33,6 +33,14 @@ __device__ __forceinline__ void softmax(float (&values)[Classes]) {
     }
 }
 
+// As above where lanes 0 to 2 of each four have the logits: the probability of the lane's class.
+__device__ __forceinline__ float lane_softmax(float logit) {
+    const auto of = [](float value, int which) { return __shfl_sync(~0u, value, which, 4); };
+    const float top = fmaxf(fmaxf(of(logit, 0), of(logit, 1)), of(logit, 2));
+    const float power = exp_of_negative(logit - top);
+    return power / (of(power, 0) + of(power, 1) + of(power, 2));
+}
+
 // The probability of one class.
 __device__ __forceinline__ float probability(int which, float background, float membrane, float foreground) {
     float values[Classes] = {background, membrane, foreground};

@@ -31,12 +31,15 @@ struct Place {
     }
 };
 
-// Writes the logit or the probability of one class of a voxel of the part, which has these three logits.
+// Writes the logit, or where a place may take it the probability, of one class of a voxel of the part, which has these three
+// logits.
+template <bool MayTakeProbabilities>
 __device__ __forceinline__ void put(const Place (&places)[2], Shape at, int which, const float* logits) {
     for (const Place& place : places) {
         if (place.values) {
+            const bool takes_probability = MayTakeProbabilities && place.takes_probabilities;
             place.put(place.number(at), which,
-                      place.takes_probabilities ? probability(which, logits[0], logits[1], logits[2]) : logits[which]);
+                      takes_probability ? probability(which, logits[0], logits[1], logits[2]) : logits[which]);
         }
     }
 }

@@ -90,22 +90,28 @@ pub fn on_gpu(gpu: &Arc<Gpu>, precision: Precision, weight: &[f32], bias: &[f32]
             _ => 0.0,
         })
     };
-    let (plan, packed) = match precision {
+    let (plan, packed, probabilities) = match precision {
         Precision::F32 => {
             // The lanes run over the voxels, and a thread reads the channels of one class at a time.
             let turned = Window { extent: [SIZE; 3], cin: CLASSES, cout: CIN, chunk: CLASSES };
             let packed = turned.pack(precision, |k, class, i| weight[index(class, i, k)]);
-            (PLAN_F32, packed)
+            (PLAN_F32, packed, PLAN_F32.kernel)
         }
-        Precision::F16 => (on_tensor_cores("class_conv_f16"), fragments()),
-        Precision::Bf16 => (on_tensor_cores("class_conv_bf16"), fragments()),
+        Precision::F16 => (on_tensor_cores("class_conv_f16"), fragments(), "class_conv_probabilities_f16"),
+        Precision::Bf16 => (on_tensor_cores("class_conv_bf16"), fragments(), "class_conv_probabilities_bf16"),
     };
-    Convolution::new(gpu, plan, &packed, None, bias).map(OnGpu)
+    let plain = Convolution::new(gpu, plan, &packed, None, bias)?;
+    Ok(OnGpu { probabilities: Box::new(plain.by(probabilities)?), plain })
 }
 
 /// [`ClassConv`] on a GPU.
 #[derive(Clone)]
-pub struct OnGpu(Convolution);
+pub struct OnGpu {
+    /// To logits and classes.
+    plain: Convolution,
+    /// To probabilities too.
+    probabilities: Box<Convolution>,
+}
 
 /// The part of a block that is computed, and where it goes.
 pub struct Part<'a> {
@@ -142,14 +148,15 @@ impl OnGpu {
     /// # Errors
     /// Where the driver refuses the launch.
     pub fn run(&self, input: &Grid, part: &Part) -> Result<()> {
+        let conv = if part.places.take_probabilities() { &self.probabilities } else { &self.plain };
         let arguments = ClassArguments {
-            convolution: self.0.arguments(input.address(), input.shape, input.shape),
+            convolution: conv.arguments(input.address(), input.shape, input.shape),
             first: extent(part.first),
             shape: extent(part.shape),
             places: part.places.arguments(),
         };
         // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.
-        unsafe { self.0.launch(input.shape, part.shape, &arguments) }
+        unsafe { conv.launch(input.shape, part.shape, &arguments) }
     }
 }
 

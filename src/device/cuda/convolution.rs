@@ -166,6 +166,14 @@ impl Convolution {
         })
     }
 
+    /// The same by another kernel of the file.
+    ///
+    /// # Errors
+    /// Where the driver does not take the kernel.
+    pub fn by(&self, kernel: &'static str) -> Result<Self> {
+        Ok(Convolution { kernel: self.gpu.kernel(self.plan.file, kernel)?, ..self.clone() })
+    }
+
     /// Computes all of `output`, from `input` and, where the kernel adds one, from `skip`, which may be the output itself.
     ///
     /// # Errors

@@ -109,13 +109,10 @@ impl Enlargement {
         };
         let tiles = (width + ALIGNMENT - 1).div_ceil(TILE);
         let grid = [tiles, height.div_ceil(ROWS), planes.len()].map(|blocks| blocks as u32);
+        let kernel = if places.take_probabilities() { "enlargement_probabilities" } else { "enlargement" };
         // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.
         unsafe {
-            self.gpu.launch_named(
-                ["enlargement", "enlargement"],
-                Launch { grid, threads: THREADS },
-                &arguments,
-            )
+            self.gpu.launch_named(["enlargement", kernel], Launch { grid, threads: THREADS }, &arguments)
         }
     }
 }

@@ -34,6 +34,11 @@ impl<'a> Places<'a> {
         Places { alone, whole: (Target::None, [0; 3]), keeps_lowest: false }
     }
 
+    /// Whether probabilities are wanted.
+    pub(crate) fn take_probabilities(&self) -> bool {
+        [self.alone, self.whole.0].iter().any(|target| matches!(target, Target::Probabilities(..)))
+    }
+
     /// As the kernels have them.
     pub(crate) fn arguments(&self) -> [Place; 2] {
         let (whole, first) = self.whole;
