@@ -217,9 +217,9 @@ fn a_reduced_volume_has_the_cells_of_the_cpu() {
         sandbox.succeeds(&format!("segment raw.tif -o cpu.tif --scale 2 --device cpu {options}"));
         let expected = (sandbox.labels("cpu.tif"), probabilities(&sandbox, "cpu"));
         segment(&sandbox, &format!("-o whole.tif {options}"), &[report]);
-        assert!(has_launched(report.1, "enlargement"));
+        assert!(has_launched(report.1, "enlargement_probabilities"));
         segment(&sandbox, &format!("-o blocks.tif --block 8,24,40 {options}"), &[report]);
-        assert!(has_launched(report.1, "enlargement"));
+        assert!(has_launched(report.1, "enlargement_probabilities"));
         let found = probabilities(&sandbox, "whole");
         compare::assert_close(&found, &expected.1, TOLERANCE);
         assert!(probabilities(&sandbox, "blocks") == found, "{options}");
@@ -232,5 +232,6 @@ fn a_reduced_volume_has_the_cells_of_the_cpu() {
     assert!(String::from_utf8_lossy(&little.stderr).contains("logits are enlarged on the host"));
     assert!(!has_launched(report.1, "enlargement"));
     segment(&sandbox, "-o ample.tif", &[report]);
+    assert!(has_launched(report.1, "enlargement"));
     assert_eq!(sandbox.labels("little.tif"), sandbox.labels("ample.tif"));
 }
