@@ -12,6 +12,7 @@
 namespace {
 
 constexpr int Cout = 64;
+
 template <int Stride, int Cin, int Chunk>
 using Fma = FmaTile<3, Stride, Cin, Cout, Chunk, 4, 4>;
 

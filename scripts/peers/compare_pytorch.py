@@ -14,13 +14,13 @@ from peer import Peer, report, run_in_turn
 HERE = Path(__file__).parent
 
 # On a GPU PyTorch computes in f16, or as usual in f32, whose products have the 11 bits of TF32. It compiles the network for the
-# shape in the pass that warms up. In these precisions tascan runs each case; the first
-# goes by its name alone.
+# shape in the pass that warms up.
 ON_GPU = {
     "classes": ["torch-f16", "torch-f16-channels-last", "torch-f16-compiled"],
     "step": ["torch-tf32", "torch-f32", "torch-bf16-channels-last"],
 }
 ON_CPU = ["torch-channels-last", "torch"]
+# In which tascan runs each case there; the first goes by its name alone.
 OURS_ON_GPU = {"classes": ["f16"], "step": ["f32", "bf16"]}
 
 

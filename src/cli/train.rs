@@ -40,10 +40,9 @@ pub struct Args {
     steps: Option<u64>,
 }
 
-/// The precisions of training. The range of f16 is too small for gradients.
 fn precision() -> impl TypedValueParser<Value = Precision> {
-    let names = [Precision::F32, Precision::Bf16].map(Precision::name);
-    PossibleValuesParser::new(names).try_map(|name| Precision::from_str(&name, false))
+    PossibleValuesParser::new(Precision::OF_TRAINING.map(Precision::name))
+        .try_map(|name| Precision::from_str(&name, false))
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {

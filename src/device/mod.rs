@@ -59,6 +59,9 @@ impl Precision {
     /// All of them.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
 
+    /// Those of training: the range of f16 is too small for gradients.
+    pub const OF_TRAINING: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
     /// As it is written.
     pub fn name(self) -> &'static str {
         match self {

@@ -58,7 +58,7 @@ impl CudaTraining {
     /// Where the GPU does not compute in this precision or it is f16, and where the GPU has no memory for the network.
     pub fn new(gpu: &Arc<Gpu>, precision: Precision, weights: Weights, adam: &Adam) -> Result<Self> {
         gpu.check_precision(precision)?;
-        if precision == Precision::F16 {
+        if !Precision::OF_TRAINING.contains(&precision) {
             return Err(Error::invalid(
                 "training in f16: its range is too small for gradients; use f32 or bf16",
             ));

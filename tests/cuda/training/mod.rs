@@ -41,7 +41,7 @@ fn upload(gpu: &Arc<Gpu>, precision: Precision, grid: &Activations) -> Batch {
 
 /// Those of training that the GPU has.
 fn precisions(gpu: &Gpu) -> impl Iterator<Item = Precision> {
-    [Precision::F32, Precision::Bf16].into_iter().filter(|precision| gpu.check_precision(*precision).is_ok())
+    Precision::OF_TRAINING.into_iter().filter(|precision| gpu.check_precision(*precision).is_ok())
 }
 
 /// Noise of numbers that the precision has.

@@ -22,6 +22,15 @@ largest = 8
 every = 0
 ";
 
+/// A folder with the parameters of a run; `None` where there are no kernels to run.
+fn with_run(config: &str) -> Option<Sandbox> {
+    are_kernels_built().then(|| {
+        let sandbox = Sandbox::new();
+        fs::write(sandbox.path("run.toml"), config).unwrap();
+        sandbox
+    })
+}
+
 fn train(sandbox: &Sandbox, line: &str) {
     let mut command = with_emulator(sandbox.command(), "8.0");
     let output = command.args(line.split_whitespace()).output().unwrap();
@@ -31,11 +40,7 @@ fn train(sandbox: &Sandbox, line: &str) {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
-    if !are_kernels_built() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    fs::write(sandbox.path("run.toml"), CONFIG).unwrap();
+    let Some(sandbox) = with_run(CONFIG) else { return };
     sandbox.succeeds("train --config run.toml --device cpu --output cpu");
     for (precision, tolerance) in [("f32", 1e-4), ("bf16", 5e-3)] {
         let run =
@@ -59,11 +64,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
 
 #[test]
 fn a_precision_that_there_is_not_is_refused() {
-    if !are_kernels_built() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    fs::write(sandbox.path("run.toml"), CONFIG).unwrap();
+    let Some(sandbox) = with_run(CONFIG) else { return };
     let output = sandbox.run("train --config run.toml --precision f16");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("[possible values: f32, bf16]"), "{said}");
@@ -77,11 +78,7 @@ fn a_precision_that_there_is_not_is_refused() {
 
 #[test]
 fn a_step_that_exceeds_the_memory_says_what_takes_less() {
-    if !are_kernels_built() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    fs::write(sandbox.path("run.toml"), CONFIG.replace("batch = 1", "batch = 60")).unwrap();
+    let Some(sandbox) = with_run(&CONFIG.replace("batch = 1", "batch = 60")) else { return };
     let mut command = with_emulator(sandbox.command(), "8.0");
     command.args(["train", "--config", "run.toml", "--device", "cuda"]);
     // Enough for the weights, the optimiser, and a batch of one.
