@@ -1,0 +1,28 @@
+"""Which cells of a segmentation count, and which of them are found."""
+import numpy as np
+
+
+class Match:
+    """Predicted against true cells, as tables with an entry for each label: `predicted` and `true` say which cells count,
+    `predicted_found` and `true_found` which of these have a partner at an IoU of 0.5 or more.
+
+    Without a list, as in `tascan evaluate`: true cells of more than `least` voxels count, and predicted cells of which at most half
+    lies in smaller ones. With a list of true labels only these true cells count, and predicted cells of more than
+    `least` voxels that have more than half of their voxels in true cells in those of the list.
+    """
+
+    def __init__(self, prediction, truth, least, listed=None):
+        pairs, voxels = np.unique(prediction.astype(np.uint64) << 32 | truth.astype(np.uint64), return_counts=True)
+        of, cell = (pairs >> 32).astype(np.int64), (pairs & 0xFFFFFFFF).astype(np.int64)
+        sizes, true_sizes = np.bincount(of, voxels), np.bincount(cell, voxels)
+        shared = lambda chosen: np.bincount(of, voxels * chosen[cell])
+        cells = np.arange(len(true_sizes)) > 0
+        self.true = cells & (true_sizes > least)
+        if listed is None:
+            self.predicted = 2 * shared(cells & ~self.true) <= sizes
+        else:
+            self.true &= np.isin(np.arange(len(cells)), listed)
+            self.predicted = (sizes > least) & (2 * shared(self.true) > shared(cells))
+        self.predicted[0] = False
+        found = (2 * voxels >= sizes[of] + true_sizes[cell] - voxels) & self.true[cell] & (of > 0)
+        self.predicted_found, self.true_found = np.isin(np.arange(len(sizes)), of[found]), np.isin(np.arange(len(cells)), cell[found])
