@@ -7,8 +7,8 @@ class Match:
     `predicted_found` and `true_found` which of these have a partner at an IoU of 0.5 or more.
 
     Without a list, as in `tascan evaluate`: true cells of more than `least` voxels count, and predicted cells of which at most half
-    lies in smaller ones. With a list of true labels only these true cells count, and predicted cells of more than
-    `least` voxels that have more than half of their voxels in true cells in those of the list.
+    lies in smaller ones. With a list of true labels only these true cells count, and predicted cells that are found or
+    have more than `least` voxels and, of their voxels in true cells, more than two thirds in those of the list.
     """
 
     def __init__(self, prediction, truth, least, listed=None):
@@ -22,7 +22,9 @@ class Match:
             self.predicted = 2 * shared(cells & ~self.true) <= sizes
         else:
             self.true &= np.isin(np.arange(len(cells)), listed)
-            self.predicted = (sizes > least) & (2 * shared(self.true) > shared(cells))
-        self.predicted[0] = False
+            self.predicted = (sizes > least) & (3 * shared(self.true) > 2 * shared(cells))
         found = (2 * voxels >= sizes[of] + true_sizes[cell] - voxels) & self.true[cell] & (of > 0)
-        self.predicted_found, self.true_found = np.isin(np.arange(len(sizes)), of[found]), np.isin(np.arange(len(cells)), cell[found])
+        self.predicted_found = np.isin(np.arange(len(sizes)), of[found])
+        self.true_found = np.isin(np.arange(len(cells)), cell[found])
+        self.predicted |= self.predicted_found
+        self.predicted[0] = False

@@ -149,13 +149,13 @@ def append(path, model, row):
 
 
 def arguments():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--volume", nargs="+", action="append", default=[], metavar="FILE",
                         help="RAW LABELS [COUNTED]: one more volume; COUNTED is a text file of the labels that count")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the volumes to measure")
     parser.add_argument("--program", default=str(ROOT / "target/release/tascan"), help="the compiled program")
     parser.add_argument("--model", action="append", help="a model in place of the built-in one; several give a table each")
-    parser.add_argument("--options", default="", help="more options of `tascan segment`, in quotes")
+    parser.add_argument("--options", default="", help="more options of `tascan segment`, as --options=\"...\"")
     parser.add_argument("--csv", type=Path, help="also append the rows to this file")
     parser.add_argument("--pictures", type=Path, help="also write NAME.png of every volume into this folder")
     return parser.parse_args()
