@@ -63,9 +63,9 @@ def upright(panel, axis, shape, spacing):
 
 
 def grey_levels(plane, size):
-    """A slice of the raw volume at this size (rows, columns), stretched to its own percentiles; faint walls are lifted."""
-    low, high = np.percentile(plane, [0.5, 99])
-    stretched = np.clip((plane - low) / max(high - low, 1e-9), 0, 1) ** 0.7
+    """A slice of the raw volume at this size (rows, columns), stretched to its own percentiles; bright spots are cut off."""
+    low, high = np.percentile(plane, [0.5, 96])
+    stretched = np.clip((plane - low) / max(high - low, 1e-9), 0, 1) ** 0.8
     image = Image.fromarray((stretched * 255).astype(np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(image) // (256 // GREYS)
 
