@@ -1,14 +1,18 @@
-//! What is done to every voxel or parameter alone, at the size of a training step: 7 cuboids of 64^3 voxels; and
-//! the enlargement of logits.
+//! What is done to every voxel or parameter alone, at the size of a training step: 7 cuboids of 64^3 voxels; the
+//! normalisation of local contrast and the enlargement of logits.
 use ndarray::Array3;
 use rayon::prelude::*;
+use tascan::Shape;
 use tascan::network::layout;
 use tascan::ops::activations::Activations;
 use tascan::ops::adam::Adam;
 use tascan::ops::batch_norm::{self, Affine, Moments};
+use tascan::ops::contrast::Contrast;
 use tascan::ops::enlargement::{self, Enlargement};
 use tascan::ops::loss::{CLASSES, Loss, Truth};
 use tascan::ops::softmax;
+use tascan::scale::Sampling;
+use tascan::volume::all;
 
 use crate::convolutions::Grid;
 use crate::harness::{Harness, Name, Work};
@@ -21,6 +25,7 @@ pub fn rows(harness: &mut Harness) {
     softmax_rows(harness);
     loss_row(harness);
     adam_row(harness);
+    contrast_row(harness);
     enlargement_row(harness);
 }
 
@@ -100,6 +105,20 @@ fn adam_row(harness: &mut Harness) {
     harness.row(name, work, set_up, |(adam, values, gradient)| adam.step(values, gradient, 1e-4));
 }
 
+/// Of 128^3 voxels: two sums along each axis, to which a value is added and from which one is taken away, the last ones by
+/// prefixes, and ten operations on the sums of a voxel; a voxel in, a voxel out.
+fn contrast_row(harness: &mut Harness) {
+    const SHAPE: Shape = [128; 3];
+    let voxels = SHAPE.iter().product::<usize>() as f64;
+    let name = Name { operation: "contrast", shape: "128^3", dtype: "f32" };
+    let work = Work { operations: 24.0 * voxels, bytes: 8.0 * voxels };
+    let set_up =
+        || Array3::from_shape_fn(SHAPE, |(z, y, x)| ((31 * z + 17 * y + 7 * x) % 101) as f32 / 100.0);
+    harness.row(name, work, set_up, |fitted| {
+        std::hint::black_box(Contrast::default().normalise(fitted.view(), &all(SHAPE)));
+    });
+}
+
 /// To 128^3 voxels from boxes of 2x2x2.
 fn enlargement_row(harness: &mut Harness) {
     const EDGE: usize = 128;
@@ -108,7 +127,7 @@ fn enlargement_row(harness: &mut Harness) {
     let work = Work { operations: operations as f64, bytes: bytes as f64 };
     let set_up = || Array3::from_shape_fn([EDGE / 2; 3], |(z, y, x)| [z, y, x].map(|i| i as f32));
     harness.row(name, work, set_up, |logits| {
-        let enlargement = Enlargement::new([EDGE; 3], [2; 3]);
+        let enlargement = Enlargement::new([EDGE; 3], Sampling::whole([2; 3]));
         (0..EDGE).for_each(|z| drop(std::hint::black_box(enlargement.plane(logits, z))));
     });
 }

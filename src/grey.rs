@@ -5,7 +5,8 @@
 use ndarray::{Array3, ArrayView3, CowArray, Ix3, Zip, s};
 
 use crate::intensity::Scaling;
-use crate::volume::{Shape, Volume};
+use crate::ops::contrast::Contrast;
+use crate::volume::{Ranges, Shape, Volume};
 
 /// Grey values, z, y, x: in the type in which they are stored where the network's first kernel reads it, else in `f32`.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,9 @@ pub struct Grey<'a> {
     values: Values<'a>,
     /// What is to be done to them.
     pub scaling: Scaling,
+    /// How local contrast is normalised after that, and the part of the values that the block consists of: the others
+    /// are what its cubes reach.
+    pub local: Option<(Contrast, Ranges)>,
 }
 
 #[derive(Clone)]
@@ -46,7 +50,7 @@ impl<'a> Grey<'a> {
             Stored::U16(values) => Stored::U16(in_rows(values)),
             Stored::F32(values) => Stored::F32(in_rows(values)),
         };
-        Grey { values: Values::Here(stored), scaling }
+        Grey { values: Values::Here(stored), scaling, local: None }
     }
 
     /// The block of extent `shape` that begins at voxel `start`; `scaling` is yet to be applied to it.
@@ -54,11 +58,24 @@ impl<'a> Grey<'a> {
     /// # Panics
     /// What reads it does, where the block is not inside the volume.
     pub fn of_block(volume: &'a Volume, start: Shape, shape: Shape, scaling: Scaling) -> Self {
-        Grey { values: Values::InVolume { volume, start, shape }, scaling }
+        Grey { values: Values::InVolume { volume, start, shape }, scaling, local: None }
     }
 
-    /// Extent, z, y, x.
+    /// The same values, of which a part is the block: local contrast is normalised there.
+    pub fn with_contrast(self, contrast: Contrast, part: Ranges) -> Self {
+        Grey { local: Some((contrast, part)), ..self }
+    }
+
+    /// Extent of the block, z, y, x.
     pub fn shape(&self) -> Shape {
+        match &self.local {
+            Some((_, part)) => part.clone().map(|range| range.len()),
+            None => self.extent(),
+        }
+    }
+
+    /// Extent of all values, z, y, x.
+    pub fn extent(&self) -> Shape {
         match &self.values {
             Values::Here(Stored::U8(values)) => values.dim().into(),
             Values::Here(Stored::U16(values)) => values.dim().into(),
@@ -80,7 +97,7 @@ impl<'a> Grey<'a> {
 
     /// Bytes of all values.
     pub fn bytes(&self) -> usize {
-        self.shape().iter().product::<usize>() * self.size()
+        self.extent().iter().product::<usize>() * self.size()
     }
 
     /// Copies values as they are stored, x fastest, from byte `first` on, with which a value begins, as many as
@@ -104,8 +121,8 @@ impl<'a> Grey<'a> {
     /// The network's input.
     pub fn normalised(&self) -> CowArray<'_, f32, Ix3> {
         match &self.values {
-            Values::Here(Stored::F32(values)) if self.scaling == Scaling::IDENTITY => values.into(),
-            Values::Lent(values) if self.scaling == Scaling::IDENTITY => values.into(),
+            Values::Here(Stored::F32(values)) if self.is_ready() => values.into(),
+            Values::Lent(values) if self.is_ready() => values.into(),
             _ => self.clone().into_normalised().into(),
         }
     }
@@ -113,14 +130,27 @@ impl<'a> Grey<'a> {
     /// Values that are the network's input already.
     pub fn made_ready(self) -> Self {
         match &self.values {
-            Values::Lent(_) if self.scaling == Scaling::IDENTITY => self,
+            Values::Lent(_) if self.is_ready() => self,
             _ => self.into_normalised().into(),
         }
     }
 
+    /// Whether the values are the network's input as they are.
+    fn is_ready(&self) -> bool {
+        self.scaling == Scaling::IDENTITY && self.local.is_none()
+    }
+
     /// The network's input, in the memory of the values where they are `f32`.
-    pub fn into_normalised(self) -> Array3<f32> {
-        let Grey { values, scaling } = self;
+    pub fn into_normalised(mut self) -> Array3<f32> {
+        match self.local.take() {
+            Some((contrast, part)) => contrast.normalise(self.into_normalised().view(), &part),
+            None => self.into_fitted(),
+        }
+    }
+
+    /// All values with the scaling applied.
+    fn into_fitted(self) -> Array3<f32> {
+        let Grey { values, scaling, .. } = self;
         match values {
             Values::Here(Stored::U8(values)) => {
                 Zip::from(&values).par_map_collect(|&x| scaling.apply(x.into()))
@@ -149,7 +179,7 @@ impl From<Array3<f32>> for Grey<'_> {
 /// As above, where they stay.
 impl<'a> From<ArrayView3<'a, f32>> for Grey<'a> {
     fn from(values: ArrayView3<'a, f32>) -> Self {
-        Grey { values: Values::Lent(values), scaling: Scaling::IDENTITY }
+        Grey { values: Values::Lent(values), scaling: Scaling::IDENTITY, local: None }
     }
 }
 

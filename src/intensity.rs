@@ -4,14 +4,15 @@
 //! [`Scaling`], one multiplication and one subtraction a voxel, so that nothing depends on how the volume is later
 //! cut into blocks. Percentiles are exact, whatever the voxel type.
 mod sorted;
+mod walls;
 
 use std::fmt;
 use std::str::FromStr;
 
-use ndarray::ArrayView3;
+use ndarray::{Array3, ArrayView3, s};
 
 use crate::error::{Error, Result};
-use crate::volume::Volume;
+use crate::volume::{Shape, Volume};
 
 /// How grey values become the network's input. The names are those of `--normalize` and of model metadata.
 #[derive(
@@ -22,6 +23,9 @@ pub enum Normalization {
     /// Percentile 1 becomes 0 and percentile 99.8 becomes 1; a few hot or dead voxels change nothing.
     #[default]
     Robust,
+    /// Dark becomes 0 and the brightness of walls 1, as small tiles of the volume show them; then local contrast is
+    /// normalised ([`Contrast`](crate::ops::contrast::Contrast)).
+    Local,
     /// The minimum becomes 0, the maximum 1.
     #[value(name = "minmax")]
     MinMax,
@@ -35,6 +39,7 @@ impl fmt::Display for Normalization {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Normalization::Robust => "robust",
+            Normalization::Local => "local",
             Normalization::MinMax => "minmax",
             Normalization::Authors => "authors",
             Normalization::None => "none",
@@ -46,10 +51,10 @@ impl FromStr for Normalization {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::Robust, Self::MinMax, Self::Authors, Self::None];
+        let all = [Self::Robust, Self::Local, Self::MinMax, Self::Authors, Self::None];
         all.into_iter().find(|one| one.to_string() == name).ok_or_else(|| {
             Error::invalid(format!(
-                "unknown normalisation {name:?}: expected robust, minmax, authors or none"
+                "unknown normalisation {name:?}: expected robust, local, minmax, authors or none"
             ))
         })
     }
@@ -68,6 +73,11 @@ impl Scaling {
     /// Leaves every value as it is.
     pub const IDENTITY: Scaling = Scaling { offset: 0.0, scale: 1.0 };
 
+    /// The scaling that turns dark and bright around: 0 becomes 1 and 1 becomes 0.
+    pub fn inverted(self) -> Scaling {
+        Scaling { offset: self.offset + 1.0 / self.scale, scale: -self.scale }
+    }
+
     /// The network's input for the grey value `x`.
     #[inline]
     pub fn apply(&self, x: f32) -> f32 {
@@ -81,39 +91,114 @@ impl Normalization {
     /// # Errors
     /// Where the volume is empty, where a voxel is NaN or infinite (the first one is named), and where all voxels are equal.
     pub fn fit(&self, voxels: ArrayView3<f32>) -> Result<Scaling> {
-        self.fit_to(voxels.dim().into(), |positions| sorted::of_array(voxels, positions))
+        let read = |[z, y, x]: Shape, [depth, height, width]: Shape| {
+            voxels.slice(s![z..z + depth, y..y + height, x..x + width]).to_owned()
+        };
+        let fit = Fit { normalization: *self, percentiles: None };
+        fit.to(voxels.dim().into(), |positions| sorted::of_array(voxels, positions), read)
     }
 
     /// As [`fit`](Self::fit), reading the volume where it lies; errors name its file.
     pub fn fit_volume(&self, volume: &Volume) -> Result<Scaling> {
-        self.fit_to(volume.shape(), |positions| sorted::of_volume(volume, positions))
+        Fit { normalization: *self, percentiles: None }.volume(volume)
+    }
+}
+
+/// A normalisation and the percentiles that become 0 and 1, where they are not its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// How intensities become the network's input.
+    pub normalization: Normalization,
+    /// Of all voxels; [`Normalization::Robust`] and [`Normalization::Local`] can do with others than their own.
+    pub percentiles: Option<Percentiles>,
+}
+
+impl Fit {
+    /// The scaling of a volume.
+    ///
+    /// # Errors
+    /// Those of [`Normalization::fit`], which name the volume's file, and where the normalisation has no percentiles.
+    pub fn volume(&self, volume: &Volume) -> Result<Scaling> {
+        let sorted = |positions: [f64; 5]| sorted::of_volume(volume, positions);
+        self.to(volume.shape(), sorted, |start, extent| volume.read_f32(start, extent))
             .map_err(|error| error.about(volume.name()))
     }
 
-    /// As [`fit`](Self::fit) for a volume of `shape`; `sorted` gives the values at positions of the sorted voxels.
-    fn fit_to(&self, shape: crate::Shape, sorted: impl Fn([f64; 5]) -> Result<[f64; 5]>) -> Result<Scaling> {
+    /// Fits to a volume of `shape`; `sorted` gives the values at positions of the sorted voxels, `read` the voxels of a
+    /// region (first voxel, extent).
+    fn to(
+        &self,
+        shape: Shape,
+        sorted: impl Fn([f64; 5]) -> Result<[f64; 5]>,
+        read: impl Fn(Shape, Shape) -> Array3<f32> + Sync,
+    ) -> Result<Scaling> {
         let count: usize = shape.iter().product();
         if count == 0 {
             return Err(Error::invalid(format!("the volume is empty: {shape:?} voxels (z, y, x)")));
         }
-        let at = |fraction: f64| fraction * (count - 1) as f64;
-        let [min, p1, p99, p998, max] = sorted([0.0, at(0.01), at(0.99), at(0.998), at(1.0)])?;
+        let at = |percentile: f64| percentile / 100.0 * (count - 1) as f64;
+        let Percentiles([low, high]) = self.percentiles.unwrap_or(Percentiles::ROBUST);
+        let [min, low, p99, high, max] = sorted([0.0, low, 99.0, high, 100.0].map(at))?;
         if min == max {
             return Err(Error::invalid(format!(
                 "every voxel is {min}: there is nothing to see in this volume"
             )));
         }
-        let (low, high, range) = match self {
-            Normalization::Robust if p1 < p998 => (p1, p998, 1.0),
-            Normalization::Robust | Normalization::MinMax => (min, max, 1.0),
+        let (low, high, range) = match self.normalization {
+            Normalization::Robust | Normalization::Local if self.percentiles.is_some() && low == high => {
+                let Percentiles([p, q]) = self.percentiles.unwrap_or_default();
+                return Err(Error::invalid(format!("percentiles {p} and {q} are both {low}: take others")));
+            }
+            Normalization::Local if self.percentiles.is_none() => match walls::range(shape, read) {
+                Some([low, high]) => (low, high, 1.0),
+                None => (min, max, 1.0),
+            },
+            Normalization::Robust | Normalization::Local if low < high => (low, high, 1.0),
+            _ if self.percentiles.is_some() => {
+                return Err(Error::invalid(format!(
+                    "normalisation {} has no percentiles: robust and local have",
+                    self.normalization
+                )));
+            }
             Normalization::Authors if min < p99 => (min, p99, 255.0),
             Normalization::Authors => (min, min + 1.0, 1.0),
             Normalization::None => return Ok(Scaling::IDENTITY),
+            _ => (min, max, 1.0),
         };
         let scaling = Scaling { offset: low as f32, scale: (range / (high - low)) as f32 };
         if !scaling.scale.is_normal() {
-            return Err(Error::invalid(format!("grey values from {min} to {max} cannot be normalised")));
+            return Err(Error::invalid(format!("intensities from {min} to {max} cannot be normalised")));
         }
         Ok(scaling)
+    }
+}
+
+/// The percentiles of all voxels that become 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percentiles(pub [f64; 2]);
+
+impl Percentiles {
+    /// Those of [`Normalization::Robust`].
+    pub const ROBUST: Percentiles = Percentiles([1.0, 99.8]);
+}
+
+impl Default for Percentiles {
+    fn default() -> Self {
+        Percentiles::ROBUST
+    }
+}
+
+impl FromStr for Percentiles {
+    type Err = Error;
+
+    /// Two numbers from 0 to 100 with a comma between, the lower one first.
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[low, high]) if 0.0 <= low && low < high && high <= 100.0 => Ok(Percentiles([low, high])),
+            _ => Err(Error::invalid(format!(
+                "percentiles {text:?}: expected LOW,HIGH, two numbers from 0 to 100, for example 1,99.8"
+            ))),
+        }
     }
 }

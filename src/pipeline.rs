@@ -25,12 +25,13 @@ use crate::cells::{self, Cells, Stage};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::grey::Grey;
-use crate::intensity::{Normalization, Scaling};
+use crate::intensity::{Fit, Normalization, Percentiles, Scaling};
 use crate::network::engine;
 use crate::network::prediction::{Prediction, Predictor};
+use crate::ops::contrast::Contrast;
 use crate::scale::choice::{self, Look};
-use crate::scale::{self, Reduced, Scale};
-use crate::volume::{Shape, Spacing, Volume};
+use crate::scale::{Sampled, Sampling, Scale};
+use crate::volume::{Shape, Volume};
 use crate::weights::Weights;
 
 /// A network's weights and what it expects.
@@ -39,6 +40,8 @@ pub struct Model {
     pub weights: Weights,
     /// How the grey values of its training were normalised.
     pub normalization: Normalization,
+    /// And their local contrast, where that is [`Normalization::Local`].
+    pub contrast: Contrast,
 }
 
 impl Model {
@@ -64,7 +67,8 @@ impl Model {
             Some(name) => name.parse().map_err(|error: Error| error.about(origin))?,
             None => Normalization::None,
         };
-        Ok(Model { weights, normalization })
+        let contrast = weights.metadata.contrast.unwrap_or_default();
+        Ok(Model { weights, normalization, contrast })
     }
 }
 
@@ -75,9 +79,13 @@ pub struct Options {
     pub device: Device,
     /// In place of the model's own normalisation.
     pub normalization: Option<Normalization>,
+    /// In place of the percentiles that become dark and bright.
+    pub percentiles: Option<Percentiles>,
+    /// Walls are darker than what is around them.
+    pub invert: bool,
     /// Run the network in the authors' four axis orders.
     pub transposes: bool,
-    /// How many times the volume is reduced before the network sees it; by default as its cells ask for.
+    /// On which grid the network sees the volume; by default as its cells ask for.
     pub scale: Scale,
     /// Voxels of a block on each axis; by default what the device's free memory allows. No result depends on it.
     pub block: Option<Shape>,
@@ -89,8 +97,8 @@ pub struct Options {
 
 /// Everything that became of a volume.
 pub struct Segmentation {
-    /// How many times the network saw the volume reduced, z, y, x.
-    pub scale: Shape,
+    /// The grid on which the network saw the volume.
+    pub sampling: Sampling,
     /// Classes and, if kept, probabilities.
     pub prediction: Prediction,
     /// The cells and, if kept, the super voxels.
@@ -128,21 +136,24 @@ pub fn segment(
 ) -> Result<Segmentation> {
     let mut stages = Vec::new();
     let normalization = options.normalization.unwrap_or(model.normalization);
-    let scaling = timed(&mut stages, "normalisation", || normalization.fit_volume(volume))?;
-    let input = Input { volume, scaling };
-    let (factors, predictor) = match options.scale {
-        Scale::Fixed(scale) => (scale::factors(scale, volume.spacing()), None),
-        Scale::Auto => timed(&mut stages, "scale", || input.choose_factors(model, &options.device))?,
+    let fit = Fit { normalization, percentiles: options.percentiles };
+    let scaling = timed(&mut stages, "normalisation", || fit.volume(volume))?;
+    let scaling = if options.invert { scaling.inverted() } else { scaling };
+    let contrast = (normalization == Normalization::Local).then_some(model.contrast);
+    let input = Input { volume, scaling, contrast };
+    let (sampling, predictor) = match options.scale.sampling(volume.spacing()) {
+        Some(sampling) => (sampling, None),
+        None => timed(&mut stages, "scale", || input.choose_sampling(model, &options.device))?,
     };
     let mut prediction =
-        timed(&mut stages, "network", || input.predict(factors, predictor, model, options, observer))?;
+        timed(&mut stages, "network", || input.predict(sampling, predictor, model, options, observer))?;
     let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
     let cells = cells::label_cells_from(&options.device, classes, on_gpu, volume.spacing(), &options.cells)
         .and_then(|cells| cells.require_some(classes))
         .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
-    Ok(Segmentation { scale: factors, prediction, cells, stages })
+    Ok(Segmentation { sampling, prediction, cells, stages })
 }
 
 /// Runs a stage and notes its time.
@@ -157,24 +168,28 @@ pub fn timed<T>(stages: &mut Vec<Stage>, name: &'static str, stage: impl FnOnce(
 struct Input<'a> {
     volume: &'a Volume,
     scaling: Scaling,
+    contrast: Option<Contrast>,
 }
 
 impl<'a> Input<'a> {
-    /// The means of boxes of `factors` voxels: of `extent` boxes from box `start` on.
-    fn read(&self, factors: Shape, start: Shape, extent: Shape) -> Grey<'a> {
-        Reduced::new(self.volume, factors).grey(start, extent, self.scaling)
+    /// The `extent` points of the grid from point `start` on.
+    fn read(&self, sampling: Sampling, start: Shape, extent: Shape) -> Grey<'a> {
+        let sampled = Sampled::new(self.volume, sampling);
+        let Some(contrast) = self.contrast else { return sampled.grey(start, extent, self.scaling) };
+        let (start, extent, part) = contrast.covered(start, extent, sampled.shape());
+        sampled.grey(start, extent, self.scaling).with_contrast(contrast, part)
     }
 
     /// `seen`: a predictor of one axis order that has looked at the volume.
     fn predict(
         &self,
-        factors: Shape,
+        sampling: Sampling,
         seen: Option<Predictor>,
         model: &Model,
         options: &Options,
         observer: &mut dyn Observer,
     ) -> Result<Prediction> {
-        let (shape, reduced) = (self.volume.shape(), Reduced::new(self.volume, factors).shape());
+        let shape = self.volume.shape();
         let mut predictor = match seen.filter(|_| !options.transposes) {
             Some(predictor) => predictor,
             None => Predictor::on(&options.device, &model.weights, options.transposes)?,
@@ -182,45 +197,48 @@ impl<'a> Input<'a> {
         predictor.keep_probabilities = options.keep_probabilities;
         predictor.keep_on_gpu = true;
         let block =
-            options.block.map_or_else(|| engine::default_block(&options.device, shape, factors), Ok)?;
-        tracing::debug!("the network runs on {} in blocks of {block:?} at scale {factors:?}", options.device);
-        let mut read = |start: Shape, extent: Shape| Ok(self.read(factors, start, extent));
-        observer.network_begins(reduced.iter().map(|&extent| extent as u64).product());
+            options.block.map_or_else(|| engine::default_block(&options.device, shape, sampling), Ok)?;
+        tracing::debug!("the network runs on {} in blocks of {block:?} at scale {sampling}", options.device);
+        let mut read = |start: Shape, extent: Shape| Ok(self.read(sampling, start, extent));
+        observer.network_begins(sampling.shape(shape).iter().map(|&extent| extent as u64).product());
         let mut progress = |done| observer.network_at(done as u64);
-        let prediction = match factors {
-            [1, 1, 1] => predictor.predict(shape, block, &mut read, &mut progress),
-            _ => predictor.predict_reduced(shape, factors, block, &mut read, &mut progress),
+        let prediction = match sampling {
+            Sampling::STORED => predictor.predict(shape, block, &mut read, &mut progress),
+            _ => predictor.predict_sampled(shape, sampling, block, &mut read, &mut progress),
         };
         observer.network_ends();
         prediction
     }
 
-    /// The factors that the volume's cells ask for, and the predictor that has found out. No option has a say in it.
-    fn choose_factors(&self, model: &Model, device: &Device) -> Result<(Shape, Option<Predictor>)> {
+    /// The grid that the volume's cells ask for, and the predictor that has found out. No option has a say in it.
+    fn choose_sampling(&self, model: &Model, device: &Device) -> Result<(Sampling, Option<Predictor>)> {
         let spacing = self.volume.spacing();
-        let factors = |scale| scale::factors(scale, spacing);
+        let sampling = |scale: usize| Sampling::cubes(scale as f64, spacing);
         if self.volume.len() < choice::LEAST_VOXELS {
-            return Ok((factors(1), None));
+            return Ok((Sampling::STORED, None));
         }
         let predictor = Predictor::on(device, &model.weights, false)?;
-        let look = |factors, region| self.look(factors, region, &predictor, device);
-        let chosen = choice::choose(factors, look).map_err(|error| error.about(self.volume.name()))?;
-        Ok((factors(chosen), Some(predictor)))
+        let look = |sampling, region| self.look(sampling, region, &predictor, device);
+        let chosen = choice::choose(sampling, look).map_err(|error| error.about(self.volume.name()))?;
+        Ok((sampling(chosen), Some(predictor)))
     }
 
-    /// The cells in the middle of the reduced volume, at most `region` voxels of the volume.
-    fn look(&self, factors: Shape, region: Shape, predictor: &Predictor, device: &Device) -> Result<Look> {
-        let reduced = Reduced::new(self.volume, factors).shape();
-        let (first, extent) = choice::middle(reduced, factors, region);
+    /// The cells in the middle of the volume on a grid, at most `region` voxels of the volume.
+    fn look(
+        &self,
+        sampling: Sampling,
+        region: Shape,
+        predictor: &Predictor,
+        device: &Device,
+    ) -> Result<Look> {
+        let (first, extent) = choice::middle(sampling.shape(self.volume.shape()), sampling, region);
         let mut read = |start: Shape, extent: Shape| {
-            Ok(self.read(factors, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
+            Ok(self.read(sampling, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
-        let block = engine::default_block(device, extent, [1; 3])?;
+        let block = engine::default_block(device, extent, Sampling::STORED)?;
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
-        let edges =
-            self.volume.spacing().map(|Spacing(edges)| [0, 1, 2].map(|a| edges[a] * factors[a] as f64));
-        let cells =
-            cells::label_cells_on(device, classes.view(), edges.map(Spacing), &cells::Options::default())?;
+        let edges = self.volume.spacing().map(|spacing| sampling.edges(Some(spacing)));
+        let cells = cells::label_cells_on(device, classes.view(), edges, &cells::Options::default())?;
         Ok(Look::at(cells.labels.view(), cells.count))
     }
 }

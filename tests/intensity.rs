@@ -1,7 +1,7 @@
 //! Normalisation against sorted values and against the authors' formula.
 use ndarray::Array3;
 use proptest::prelude::*;
-use tascan::intensity::{Normalization, Scaling};
+use tascan::intensity::{Fit, Normalization, Percentiles, Scaling};
 use tascan::volume::{Sample, Volume};
 
 use crate::compare::assert_close;
@@ -55,9 +55,13 @@ fn none_changes_nothing() {
 
 #[test]
 fn names_survive_the_way_through_metadata() {
-    for normalization in
-        [Normalization::Robust, Normalization::MinMax, Normalization::Authors, Normalization::None]
-    {
+    for normalization in [
+        Normalization::Robust,
+        Normalization::Local,
+        Normalization::MinMax,
+        Normalization::Authors,
+        Normalization::None,
+    ] {
         assert_eq!(normalization.to_string().parse::<Normalization>().unwrap(), normalization);
     }
     let message = "histogram".parse::<Normalization>().unwrap_err().to_string();
@@ -133,4 +137,94 @@ proptest! {
         prop_assert_eq!(scaling.offset, min);
         prop_assert_eq!(scaling.scale, (1.0 / (f64::from(max) - f64::from(min))) as f32);
     }
+}
+
+/// Walls of brightness 1 in darkness of brightness 0, both with a little noise: planes along all axes every 12 voxels of
+/// the region `from` on, in a volume of this shape.
+fn walls(shape: [usize; 3], from: [usize; 3]) -> Array3<f32> {
+    let noise = crate::ops::grids::noise(shape.iter().product(), 7);
+    let mut noise = noise.into_iter();
+    Array3::from_shape_fn(shape, |(z, y, x)| {
+        let at = [z, y, x];
+        let is_wall = (0..3).all(|a| at[a] >= from[a]) && (0..3).any(|a| at[a] % 12 < 2);
+        f32::from(u8::from(is_wall)) + 0.05 * noise.next().unwrap()
+    })
+}
+
+/// What darkness and walls of such a volume become, the volume being changed.
+fn local(shape: [usize; 3], from: [usize; 3], change: impl Fn(usize, &mut f32)) -> [f32; 2] {
+    let mut volume = walls(shape, from);
+    volume.iter_mut().enumerate().for_each(|(i, value)| change(i, value));
+    let scaling = Normalization::Local.fit(volume.view()).unwrap();
+    [0.0, 1.0].map(|value| scaling.apply(value))
+}
+
+#[track_caller]
+fn assert_near_0_and_1([dark, bright]: [f32; 2]) {
+    assert!(dark.abs() <= 0.1 && (bright - 1.0).abs() <= 0.1, "darkness becomes {dark}, walls {bright}");
+}
+
+#[test]
+fn local_maps_darkness_and_walls_to_0_and_1() {
+    assert_near_0_and_1(local([40, 50, 60], [0; 3], |_, _| ()));
+}
+
+#[test]
+fn hot_and_dead_pixels_change_nothing() {
+    assert_near_0_and_1(local([40, 50, 60], [0; 3], |i, value| match (i * 2_654_435_761 >> 12) % 1000 {
+        0..5 => *value = 65535.0,
+        5..10 => *value = -65535.0,
+        _ => (),
+    }));
+}
+
+#[test]
+fn a_volume_mostly_padded_has_the_range_of_the_rest() {
+    for padding in [-3.0, 0.0, 9.0] {
+        // Three quarters of the planes, and a wedge as deskewing leaves it.
+        assert_near_0_and_1(local([64, 50, 60], [0; 3], |i, value| {
+            let (z, x) = (i / 3000, i % 60);
+            if z % 64 < 48 || x + z < 70 {
+                *value = padding;
+            }
+        }));
+    }
+}
+
+#[test]
+fn few_cells_in_a_large_dark_volume_have_the_range_of_their_walls() {
+    let shape = [128, 128, 128];
+    let volume = walls(shape, [88; 3]);
+    let share = volume.iter().filter(|&&value| value > 0.5).count() as f64 / volume.len() as f64;
+    assert!(share < 0.02, "{share}");
+    assert_near_0_and_1(local(shape, [88; 3], |_, _| ()));
+    // Percentiles of all voxels lie in the darkness where there are still fewer.
+    let corner = [104; 3];
+    let robust = Normalization::Robust.fit(walls([256, 128, 128], [232, 104, 104]).view()).unwrap();
+    assert!(robust.apply(1.0) > 5.0, "walls {}", robust.apply(1.0));
+    assert_near_0_and_1(local(shape, corner, |_, _| ()));
+}
+
+#[test]
+fn dark_walls_are_turned_bright() {
+    let scaling = Scaling { offset: 10.0, scale: 0.125 };
+    let inverted = scaling.inverted();
+    assert_eq!([10.0, 14.0, 18.0].map(|x| inverted.apply(x)), [1.0, 0.5, 0.0]);
+}
+
+#[test]
+fn percentiles_of_the_user_become_0_and_1() {
+    let image = volume(|i| ((i * 7919) % 5400) as f32);
+    let stored = Volume::from_array(image.clone(), None);
+    for normalization in [Normalization::Robust, Normalization::Local] {
+        let fit = Fit { normalization, percentiles: Some("5,60".parse().unwrap()) };
+        let scaling = fit.volume(&stored).unwrap();
+        let ends = [percentile(&image, 5.0), percentile(&image, 60.0)].map(|p| scaling.apply(p as f32));
+        assert_close(&ends, &[0.0, 1.0], 1e-6);
+    }
+    let fit = Fit { normalization: Normalization::MinMax, percentiles: Some(Percentiles([1.0, 99.0])) };
+    assert!(fit.volume(&stored).unwrap_err().to_string().contains("minmax has no percentiles"));
+    let flat = Volume::from_array(volume(|i| f32::from(u8::from(i < 9))), None);
+    let fit = Fit { normalization: Normalization::Local, percentiles: Some(Percentiles([1.0, 99.0])) };
+    assert!(fit.volume(&flat).unwrap_err().to_string().contains("percentiles 1 and 99 are both 0"));
 }

@@ -5,72 +5,106 @@ use tascan::metrics::{self, Scores};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::pipeline::{self, Model, Segmentation};
 use tascan::scale::choice::{self, Look};
-use tascan::scale::{self, Reduced, Scale};
+use tascan::scale::{Sampled, Sampling, Scale, Step};
 use tascan::synth::{self, Parameters, Sample};
 use tascan::{Shape, Spacing, Volume};
 
 use crate::ops::grids;
 use crate::recipe;
 
-/// Shapes with whole and with cut-off last boxes, and factors up to more than an axis has.
-pub const CASES: [(Shape, Shape); 6] = [
-    ([6, 8, 10], [2, 2, 2]),
-    ([7, 9, 11], [2, 3, 4]),
-    ([5, 13, 8], [1, 5, 3]),
-    ([1, 1, 9], [3, 3, 3]),
-    ([4, 6, 5], [8, 1, 2]),
-    ([3, 4, 5], [1, 1, 1]),
+/// Whole and cut-off last boxes, boxes of more voxels than an axis has, of parts of voxels and of less than one.
+const CASES: [(Shape, &str); 12] = [
+    ([6, 8, 10], "2,2,2"),
+    ([7, 9, 11], "2,3,4"),
+    ([5, 13, 8], "1,5,3"),
+    ([1, 1, 9], "3,3,3"),
+    ([4, 6, 5], "8,1,2"),
+    ([3, 4, 5], "1,1,1"),
+    ([7, 8, 9], "2/3,3/2,5/2"),
+    ([5, 7, 13], "1/4,4/3,3/2"),
+    ([9, 5, 7], "1/3,1/2,1/2"),
+    ([1, 2, 3], "3/4,2/3,2/3"),
+    ([1, 1, 1], "1/2,1/4,3/4"),
+    ([3, 2, 4], "5/2,3/2,8"),
 ];
+
+/// The grid of `--scale Z,Y,X`.
+pub fn grid(text: &str) -> Sampling {
+    match text.parse() {
+        Ok(Scale::Steps(sampling)) => sampling,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+/// Shapes of volumes and grids.
+pub fn cases() -> impl Iterator<Item = (Shape, Sampling)> {
+    CASES.into_iter().map(|(shape, text)| (shape, grid(text)))
+}
 
 fn noise(shape: Shape, seed: u64) -> Array3<f32> {
     Array3::from_shape_vec(shape, grids::noise(shape.iter().product(), seed)).unwrap()
 }
 
-/// The voxels of box `i`.
-fn voxels(i: usize, factor: usize, extent: usize) -> std::ops::Range<usize> {
-    i * factor..((i + 1) * factor).min(extent)
+/// What point `i` is made of: the share of each voxel of an axis of `extent`, by real numbers.
+fn shares(step: Step, i: usize, extent: usize) -> Vec<f64> {
+    let width = step.voxels();
+    let [begin, end] = [i, i + 1].map(|i| (i as f64 * width).min(extent as f64));
+    let middle = ((begin + end) / 2.0 - 0.5).clamp(0.0, extent as f64 - 1.0);
+    let of_voxel = |voxel: usize| {
+        let voxel = voxel as f64;
+        match width >= 1.0 {
+            true => ((voxel + 1.0).min(end) - voxel.max(begin)).max(0.0) / (end - begin),
+            false => (1.0 - (voxel - middle).abs()).max(0.0),
+        }
+    };
+    (0..extent).map(of_voxel).collect()
+}
+
+/// A point of the grid as a plain sum over all voxels.
+fn point(raw: &Array3<f64>, sampling: Sampling, at: Shape) -> f64 {
+    let shares = [0, 1, 2].map(|axis| shares(sampling.0[axis], at[axis], raw.shape()[axis]));
+    raw.indexed_iter().map(|((z, y, x), value)| shares[0][z] * shares[1][y] * shares[2][x] * value).sum()
 }
 
 #[test]
-fn reduction_is_the_mean_of_every_box() {
-    for (shape, factors) in CASES {
+fn points_are_means_of_what_they_stand_for_or_lie_between_voxels() {
+    for (shape, sampling) in cases() {
         let raw = noise(shape, 1);
         let volume = Volume::from_array(raw.clone(), None);
-        let reduced = Reduced::new(&volume, factors);
-        let means = reduced.read_f32([0; 3], reduced.shape());
-        for ((z, y, x), &mean) in means.indexed_iter() {
-            let [z, y, x] = [(0, z), (1, y), (2, x)].map(|(a, i)| voxels(i, factors[a], shape[a]));
-            let (mut sum, mut count) = (0.0, 0.0);
-            for &voxel in raw.slice(s![z, y, x]) {
-                sum += f64::from(voxel);
-                count += 1.0;
-            }
+        let sampled = Sampled::new(&volume, sampling);
+        let points = sampled.read_f32([0; 3], sampled.shape());
+        let raw = raw.mapv(f64::from);
+        for ((z, y, x), &found) in points.indexed_iter() {
             // One rounding to f32 of numbers below 4.
-            let error = (f64::from(mean) - sum / count).abs();
-            assert!(error <= 1.3e-7 * 4.0, "{shape:?} {factors:?}: {error}");
+            let error = (f64::from(found) - point(&raw, sampling, [z, y, x])).abs();
+            assert!(error <= 1.3e-7 * 4.0, "{shape:?} {sampling}: {error}");
         }
     }
 }
 
 #[test]
-fn a_region_of_the_reduced_volume_is_a_part_of_it() {
+fn a_region_of_a_grid_is_a_part_of_it() {
     let volume = Volume::from_array(noise([17, 19, 23], 2), None);
-    let reduced = Reduced::new(&volume, [2, 3, 4]);
-    assert_eq!(reduced.shape(), [9, 7, 6]);
-    let whole = reduced.read_f32([0; 3], reduced.shape());
-    assert_eq!(reduced.read_f32([3, 2, 1], [6, 4, 5]), whole.slice(s![3..9, 2..6, 1..6]));
+    for (text, shape) in [("2,3,4", [9, 7, 6]), ("2/3,3/2,5/2", [26, 13, 10])] {
+        let sampled = Sampled::new(&volume, grid(text));
+        assert_eq!(sampled.shape(), shape);
+        let whole = sampled.read_f32([0; 3], sampled.shape());
+        assert_eq!(sampled.read_f32([3, 2, 1], [6, 4, 5]), whole.slice(s![3..9, 2..6, 1..6]), "{text}");
+    }
 }
 
 /// Whether the means of numbers whose sums are exact have a single rounding, also those of a region that begins anywhere.
 fn has_exact_means<T: tascan::volume::Sample>(convert: fn(f32) -> T) {
-    for (shape, factors) in CASES {
+    let voxels = |i: usize, factor: usize, extent: usize| i * factor..((i + 1) * factor).min(extent);
+    for (shape, sampling) in cases() {
+        let Some(factors) = sampling.as_whole() else { continue };
         let raw = noise(shape, 3).mapv(|x| convert(x * 120.0));
         let numbers = raw.mapv(|x| f64::from(x.grey()));
         let volume = Volume::from_array(raw, None);
-        let reduced = Reduced::new(&volume, factors);
-        let extent = reduced.shape();
+        let sampled = Sampled::new(&volume, sampling);
+        let extent = sampled.shape();
         let first = extent.map(|extent| extent / 2);
-        let means = reduced.read_f32(first, [0, 1, 2].map(|axis| extent[axis] - first[axis]));
+        let means = sampled.read_f32(first, [0, 1, 2].map(|axis| extent[axis] - first[axis]));
         for ((z, y, x), mean) in means.indexed_iter() {
             let [z, y, x] = [(0, z), (1, y), (2, x)]
                 .map(|(a, i)| voxels(first[a] + i, factors[a], shape[a]))
@@ -103,70 +137,83 @@ fn sums_of_large_boxes_do_not_overflow() {
     // Of 64^3 numbers, and of more rows than 32 bits hold the sum of a column of.
     for (shape, factors) in [([64; 3], [64; 3]), ([300, 300, 1], [300, 300, 1])] {
         let volume = Volume::from_array(Array3::from_elem(shape, u16::MAX), None);
-        assert_eq!(Reduced::new(&volume, factors).read_f32([0; 3], [1; 3])[[0, 0, 0]], 65535.0);
+        let sampled = Sampled::new(&volume, Sampling::whole(factors));
+        assert_eq!(sampled.read_f32([0; 3], [1; 3])[[0, 0, 0]], 65535.0);
     }
 }
 
 #[test]
 fn a_reduced_integer_volume_has_fractions() {
     let volume = Volume::from_array(Array3::from_shape_vec((1, 1, 3), vec![1u8, 2, 7]).unwrap(), None);
-    let means = Reduced::new(&volume, [1, 1, 2]).read_f32([0; 3], [1, 1, 2]);
+    let means = Sampled::new(&volume, grid("1,1,2")).read_f32([0; 3], [1, 1, 2]);
     assert_eq!(means.as_slice().unwrap(), [1.5, 7.0]);
 }
 
-fn predict(predictor: &Predictor, volume: &Volume, factors: Shape, block: Shape) -> Prediction {
-    let reduced = Reduced::new(volume, factors);
-    let mut read = |start: Shape, shape: Shape| Ok(reduced.read_f32(start, shape).into());
-    predictor.predict_reduced(volume.shape(), factors, block, &mut read, &mut |_| ()).unwrap()
+fn predict(predictor: &Predictor, volume: &Volume, sampling: Sampling, block: Shape) -> Prediction {
+    let sampled = Sampled::new(volume, sampling);
+    let mut read = |start: Shape, shape: Shape| Ok(sampled.read_f32(start, shape).into());
+    predictor.predict_sampled(volume.shape(), sampling, block, &mut read, &mut |_| ()).unwrap()
 }
 
 #[test]
-fn a_prediction_reduced_by_one_has_the_bits_of_the_unreduced_one() {
+fn a_prediction_on_a_grid_of_all_voxels_has_the_bits_of_one_without() {
     let volume = Volume::from_array(noise([13, 21, 34], 4), None);
     for transposes in [false, true] {
         let mut predictor = Predictor::new(&recipe::cellsegnet_weights(3), transposes);
         predictor.keep_probabilities = true;
         let mut read = |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).into());
         let expected = predictor.predict(volume.shape(), [16; 3], &mut read, &mut |_| ()).unwrap();
-        let found = predict(&predictor, &volume, [1; 3], [16; 3]);
+        let found = predict(&predictor, &volume, Sampling::STORED, [16; 3]);
         assert!(found.classes == expected.classes && found.probabilities == expected.probabilities);
     }
 }
 
 #[test]
-fn blocks_and_threads_change_no_bit_of_a_reduced_prediction() {
-    let volume = Volume::from_array(noise([41, 62, 135], 5), None);
+fn blocks_and_threads_change_no_bit_of_a_prediction_on_a_grid() {
+    for (shape, text) in [([41, 62, 135], "1,2,3"), ([17, 61, 134], "1/2,3/2,5/2")] {
+        blocks_and_threads_change_no_bit(shape, grid(text));
+    }
+}
+
+fn blocks_and_threads_change_no_bit(shape: Shape, sampling: Sampling) {
+    let volume = Volume::from_array(noise(shape, 5), None);
     let mut predictor = Predictor::new(&recipe::cellsegnet_weights(3), true);
     predictor.keep_probabilities = true;
-    let whole = predict(&predictor, &volume, [1, 2, 3], [1000; 3]);
-    assert_eq!(whole.classes.dim(), (41, 62, 135));
+    let whole = predict(&predictor, &volume, sampling, [1000; 3]);
+    assert_eq!(whole.classes.dim(), shape.into());
     let sums = whole.probabilities.as_ref().map(|p: &Array4<f32>| p.sum_axis(ndarray::Axis(0))).unwrap();
     assert!(sums.iter().all(|sum| (sum - 1.0).abs() <= 1e-5));
     for (block, threads) in [([8, 16, 24], 1), ([16, 8, 40], 3)] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let found = pool.install(|| predict(&predictor, &volume, [1, 2, 3], block));
+        let found = pool.install(|| predict(&predictor, &volume, sampling, block));
         assert!(found.classes == whole.classes, "classes differ in blocks of {block:?}");
         assert!(found.probabilities == whole.probabilities, "probabilities differ in blocks of {block:?}");
     }
 }
 
 #[test]
-fn coarse_axes_are_reduced_less() {
-    assert_eq!(scale::factors(3, None), [3; 3]);
-    assert_eq!(scale::factors(1, Some(Spacing([0.5, 0.1, 0.2]))), [1; 3]);
-    assert_eq!(scale::factors(4, Some(Spacing([0.4, 0.2, 0.2]))), [2, 4, 4]);
-    assert_eq!(scale::factors(2, Some(Spacing([2.0, 0.2, 0.1]))), [1, 1, 2]);
-    assert_eq!(scale::factors(6, Some(Spacing([0.1, 0.2, 0.3]))), [6, 3, 2]);
+fn points_are_nearly_cubes() {
+    let steps = |width: f64, spacing: Option<Spacing>| Sampling::cubes(width, spacing).to_string();
+    assert_eq!(steps(3.0, None), "3 x 3 x 3");
+    assert_eq!(steps(1.0, Some(Spacing([0.235, 0.15, 0.15]))), "2/3 x 1 x 1");
+    assert_eq!(steps(2.5, Some(Spacing([1.0, 0.2, 0.2]))), "1/2 x 5/2 x 5/2");
+    assert_eq!(steps(4.0, Some(Spacing([0.4, 0.2, 0.2]))), "2 x 4 x 4");
+    // No finer than four points for a voxel, and two along x.
+    assert_eq!(steps(1.0, Some(Spacing([2.0, 0.2, 0.1]))), "1/4 x 1/2 x 1");
+    assert_eq!(steps(1.0, Some(Spacing([0.1, 0.2, 0.8]))), "1 x 1/2 x 1/2");
 }
 
 #[test]
 fn scales_are_written_as_they_are_read() {
-    for text in ["auto", "1", "2", "64"] {
+    for text in ["auto", "1", "2", "64", "1.5", "2/3,1,1", "5/8,3/2,7/3", "1/4,1/4,1/2"] {
         assert_eq!(text.parse::<Scale>().unwrap().to_string(), text);
     }
-    for text in ["", "0", "65", "-1", "1.5", "Auto", "99999999999999999999"] {
+    assert_eq!("0.667,1.5,2".parse::<Scale>().unwrap(), Scale::Steps(grid("2/3,3/2,2")));
+    for text in
+        ["", "0", "65", "-1", "1/0", "Auto", "1,1", "1,1,1,1", "1,1,1/4", "nan", "99999999999999999999"]
+    {
         let message = text.parse::<Scale>().unwrap_err().to_string();
-        assert!(message.contains("auto or a whole number from 1 to 64"), "{message}");
+        assert!(message.contains("expected auto, a number, or Z,Y,X"), "{message}");
     }
 }
 
@@ -174,13 +221,13 @@ fn scales_are_written_as_they_are_read() {
 /// and the scales that were looked at.
 fn chosen(diameter: f64, whole: usize) -> (usize, Vec<usize>) {
     let mut looks = Vec::new();
-    let look = |factors: Shape, region: Shape| {
-        let scale = factors[0];
+    let look = |sampling: Sampling, region: Shape| {
+        let scale = sampling.0[0].as_whole().unwrap();
         assert!(region[0] <= scale * choice::REGION);
         looks.push(scale);
         Ok(Look { diameter: diameter / scale as f64, cells: if scale < whole { 200 } else { 100 } })
     };
-    let scale = choice::choose(|scale| [scale; 3], look).unwrap();
+    let scale = choice::choose(|scale| Sampling::whole([scale; 3]), look).unwrap();
     (scale, looks)
 }
 
@@ -199,10 +246,11 @@ fn a_finer_scale_that_finds_the_same_cells_is_preferred() {
     assert_eq!(chosen(50.0, 1).0, 1);
     assert_eq!(chosen(80.0, 1).0, 2);
     let counts = |fine: u32, coarse: u32| {
-        let look = |[scale, ..]: Shape, _: Shape| {
-            Ok(Look { diameter: 50.0 / scale as f64, cells: if scale == 1 { fine } else { coarse } })
+        let look = |sampling: Sampling, _: Shape| {
+            let scale = sampling.0[0].voxels;
+            Ok(Look { diameter: 50.0 / f64::from(scale), cells: if scale == 1 { fine } else { coarse } })
         };
-        choice::choose(|scale| [scale; 3], look).unwrap()
+        choice::choose(|scale| Sampling::whole([scale; 3]), look).unwrap()
     };
     for (fine, coarse, scale) in [(125, 100, 1), (126, 100, 2), (80, 100, 1), (79, 100, 2), (0, 0, 2)] {
         assert_eq!(counts(fine, coarse), scale, "{fine} and {coarse} cells");
@@ -212,12 +260,12 @@ fn a_finer_scale_that_finds_the_same_cells_is_preferred() {
 #[test]
 fn the_choice_counts_the_voxels_that_the_network_sees() {
     // Cells of 40 x 40 voxels in planes 4 times as far apart: 10 planes, the diameter of the same volume is 25.
-    let factors = |scale| scale::factors(scale, Some(Spacing([4.0, 1.0, 1.0])));
-    let look = |factors: Shape, _: Shape| {
-        let voxels = 40.0 * 40.0 * 10.0 / factors.iter().product::<usize>() as f64;
+    let sampling = |scale: usize| Sampling::whole([1, scale, scale]);
+    let look = |sampling: Sampling, _: Shape| {
+        let voxels = 40.0 * 40.0 * 10.0 / sampling.steps().iter().product::<f64>();
         Ok(Look { diameter: voxels.cbrt(), cells: 100 })
     };
-    assert_eq!(choice::choose(factors, look).unwrap(), 1);
+    assert_eq!(choice::choose(sampling, look).unwrap(), 1);
 }
 
 #[test]
@@ -234,7 +282,7 @@ fn the_typical_cell_holds_the_median_voxel() {
 
 #[test]
 fn looks_go_to_the_middle() {
-    assert_eq!(choice::middle([5, 64, 200], [1, 2, 2], [128, 128, 256]), ([0, 0, 36], [5, 64, 128]));
+    assert_eq!(choice::middle([5, 64, 200], grid("1,2,2"), [128, 128, 256]), ([0, 0, 36], [5, 64, 128]));
 }
 
 /// A tissue with cubic voxels and cells of this diameter.
@@ -258,9 +306,10 @@ fn large_cells_are_reduced_and_found_better_for_it() {
         Scores::compare(found.cells.labels.view(), sample.labels.view(), &options).unwrap().mean_dsc
     };
     let auto = segment(&sample, &pipeline::Options::default());
-    assert!(auto.scale[0] > 1 && auto.scale == [auto.scale[0]; 3], "{:?}", auto.scale);
-    let full = segment(&sample, &pipeline::Options { scale: Scale::Fixed(1), ..Default::default() });
-    assert_eq!(full.scale, [1; 3]);
+    let [z, y, x] = auto.sampling.0;
+    assert!(z.voxels() > 1.0 && z == y && y == x, "{}", auto.sampling);
+    let full = segment(&sample, &pipeline::Options { scale: Scale::Cubes(1.0), ..Default::default() });
+    assert_eq!(full.sampling, Sampling::STORED);
     let (auto, full) = (score(&auto), score(&full));
     assert!(auto > full, "mean DSC {auto}, {full} at full size");
 }
@@ -269,7 +318,7 @@ fn large_cells_are_reduced_and_found_better_for_it() {
 fn small_cells_stay_as_they_are() {
     let sample = tissue(16.0, [64, 72, 80]);
     let found = segment(&sample, &pipeline::Options::default());
-    assert_eq!(found.scale, [1; 3]);
+    assert_eq!(found.sampling, Sampling::STORED);
     let model = Model::embedded().unwrap();
     let volume = Volume::from_array(sample.raw, None);
     let scaling = Normalization::Robust.fit_volume(&volume).unwrap();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tascan::Spacing;
 use tascan::network::layout;
+use tascan::ops::contrast::Contrast;
 use tascan::weights::{Metadata, Precision, Weights};
 
 use crate::{compare, oracle, recipe};
@@ -52,6 +53,7 @@ fn described() -> Weights {
     let mut weights = recipe::cellsegnet_weights(11);
     weights.metadata = Metadata {
         normalization: Some("percentile 1 99".into()),
+        contrast: Some(Contrast { half_width: 9, floor: 0.03 }),
         spacing: Some(Spacing([0.5, 0.1625, 0.1625])),
         training_data: Some("synthetic tissue".into()),
         version: Some("1".into()),
@@ -212,6 +214,17 @@ fn lying_headers_are_refused() {
     let huge = br#"{"conv1.bias":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,64]}}"#;
     let bytes = [&(huge.len() as u64).to_le_bytes()[..], huge, &[0; 64]].concat();
     assert_says(&error_of(&bytes), &["broken safetensors"]);
+}
+
+#[test]
+fn local_contrast_that_is_none_is_refused() {
+    for (half_width, floor) in [("0", "0.05"), ("17", "0.05"), ("12", "nan"), ("12", "0"), ("1.5", "0.05")] {
+        let mut weights = recipe::cellsegnet_weights(11);
+        let entries = [("half_width", half_width), ("floor", floor)];
+        weights.metadata.other.extend(entries.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let message = error_of(&saved(&weights, Precision::F16));
+        assert_says(&message, &[half_width, floor, "from 1 to 16 voxels"]);
+    }
 }
 
 #[test]

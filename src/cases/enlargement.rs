@@ -14,10 +14,11 @@ use crate::ops::cuda;
 use crate::ops::cuda::places::{Places, Target};
 use crate::ops::enlargement::{self, Enlargement};
 use crate::ops::softmax;
+use crate::scale::Sampling;
 
 pub(super) fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
     let shape = [edge; 3];
-    let enlargement = Enlargement::new(shape, [2; 3]);
+    let enlargement = Enlargement::new(shape, Sampling::whole([2; 3]));
     let boxes: usize = enlargement.boxes().iter().product();
     let values = noise(1, CLASSES * boxes, 1.0).as_chunks::<CLASSES>().0.to_vec();
     let logits = Array3::from_shape_vec(enlargement.boxes(), values).expect("as many as there are boxes");

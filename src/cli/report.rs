@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::cells::Stage;
 use crate::error::Result;
 use crate::memory;
+use crate::scale::Sampling;
 use crate::volume::{Shape, Spacing, Volume};
 
 /// One finished input, as `--json` prints it.
@@ -18,9 +19,12 @@ pub struct Report {
     shape: Shape,
     /// Micrometres, z, y, x; null where neither file nor user says it.
     spacing: Option<Spacing>,
-    /// How many times the network saw the volume reduced, z, y, x; absent where no network ran.
+    /// Stored voxels for each point of the grid on which the network saw the volume, z, y, x; absent where no network ran.
     #[serde(skip_serializing_if = "Option::is_none")]
-    scale: Option<Shape>,
+    scale: Option<[f64; 3]>,
+    /// The same, as the user reads it.
+    #[serde(skip)]
+    sampling: Option<Sampling>,
     cells: u32,
     stages: Vec<Stage>,
     /// The most memory that the process has held so far.
@@ -43,21 +47,22 @@ impl Report {
             shape: volume.shape(),
             spacing: volume.spacing(),
             scale: None,
+            sampling: None,
             cells,
             stages,
             peak_memory_bytes: memory::peak(),
         }
     }
 
-    /// Of a network that saw the volume reduced by these factors (z, y, x).
-    pub fn at_scale(self, factors: Shape) -> Self {
-        Self { scale: Some(factors), ..self }
+    /// Of a network that saw the volume on this grid.
+    pub fn at_scale(self, sampling: Sampling) -> Self {
+        Self { scale: Some(sampling.steps()), sampling: Some(sampling), ..self }
     }
 
     /// A line for the user, and more for the one who asks for it.
     fn log(&self) {
         let seconds: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
-        let scale = self.scale.map_or(String::new(), |[z, y, x]| format!(", scale {z} x {y} x {x}"));
+        let scale = self.sampling.map_or(String::new(), |sampling| format!(", scale {sampling}"));
         tracing::info!("{}: {} cells -> {} ({seconds:.1} s{scale})", self.input, self.cells, self.output);
         for stage in &self.stages {
             tracing::debug!("{:>16} {:8.3} s", stage.name, stage.seconds);

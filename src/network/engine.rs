@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::grey::Grey;
 use crate::memory;
 use crate::ops::class_conv::CLASSES;
-use crate::scale::reduced_shape;
+use crate::scale::Sampling;
 use crate::tiles::{self, Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -98,25 +98,25 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     })
 }
 
-/// Blocks whose network fits the device, for a volume of `shape` voxels that it sees reduced by `factors`; several GPUs get as
-/// much to do each as blocks allow. A single GPU keeps the classes of the whole volume as well.
+/// Blocks whose network fits the device, for a volume of `shape` voxels that it sees on the grid of `sampling`; several GPUs get
+/// as much to do each as blocks allow. A single GPU keeps the classes of the whole volume as well.
 ///
 /// # Errors
 /// Those of [`memory()`].
-pub fn default_block(device: &Device, shape: Shape, factors: Shape) -> Result<Shape> {
+pub fn default_block(device: &Device, shape: Shape, sampling: Sampling) -> Result<Shape> {
     let each = device.each();
-    let kept = kept(device, shape, factors)?;
+    let kept = kept(device, shape, sampling)?;
     let fits = |device| memory(device).map(|(bytes, a_voxel)| bytes.saturating_sub(kept) / a_voxel);
     let most = each.iter().map(fits).collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(0);
-    Ok(tiles::best_block(reduced_shape(shape, factors), most, each.len()))
+    Ok(tiles::best_block(sampling.shape(shape), most, each.len()))
 }
 
 /// Bytes of what a single GPU keeps of the whole volume beside the network.
-fn kept(device: &Device, shape: Shape, factors: Shape) -> Result<u64> {
+fn kept(device: &Device, shape: Shape, sampling: Sampling) -> Result<u64> {
     Ok(match device {
-        Device::Cuda { gpu, others, precision } if others.is_empty() => match factors {
-            [1, 1, 1] => shape.iter().map(|&extent| extent as u64).product(),
-            _ => enlarged::bytes(gpu, *precision, shape, reduced_shape(shape, factors))?.unwrap_or(0),
+        Device::Cuda { gpu, others, precision } if others.is_empty() => match sampling {
+            Sampling::STORED => shape.iter().map(|&extent| extent as u64).product(),
+            _ => enlarged::bytes(gpu, *precision, shape, sampling.shape(shape))?.unwrap_or(0),
         },
         _ => 0,
     })

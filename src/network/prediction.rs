@@ -1,6 +1,6 @@
 //! A whole volume through the network, block by block: classes, and probabilities on request.
 //!
-//! Reduced, a volume of fewer voxels goes through the network, whose logits `[z, y, x][class]` are kept for one axis
+//! On another grid than the stored one its points go through the network, whose logits `[z, y, x][class]` are kept for one axis
 //! order at a time and enlarged: on the GPU where a single one has the memory for both, else on the host. Probabilities and classes
 //! come from where logits become those of a voxel; of the CPU's and the host's logits they are taken here.
 use std::ops::Range;
@@ -21,6 +21,7 @@ use crate::ops::class_conv::CLASSES;
 use crate::ops::cuda::places::Target;
 use crate::ops::enlargement::Enlargement;
 use crate::ops::softmax;
+use crate::scale::Sampling;
 use crate::tiles::{Block, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -126,21 +127,21 @@ impl Predictor {
         network.enlarged(enlargement, self.keep_on_gpu).inspect_err(none).ok()
     }
 
-    /// As [`predict`](Self::predict) for a volume of `shape` that the network sees reduced by `factors` (z, y, x):
-    /// `block`, `read` and `progress` are in voxels of the reduced grid, the prediction in those of the volume.
+    /// As [`predict`](Self::predict) for a volume of `shape` that the network sees on the grid of `sampling`: `block`, `read`
+    /// and `progress` are in points of the grid, the prediction in voxels of the volume.
     ///
     /// # Errors
     /// Those of `read`, and where a GPU has too little memory or fails.
-    pub fn predict_reduced(
+    pub fn predict_sampled(
         &self,
         shape: Shape,
-        factors: Shape,
+        sampling: Sampling,
         block: Shape,
         read: &mut Read,
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Prediction> {
         let mut prediction = Prediction::new(shape, self.keep_probabilities);
-        let enlargement = Enlargement::new(shape, factors);
+        let enlargement = Enlargement::new(shape, sampling);
         let small = enlargement.boxes();
         let count = self.count();
         let mut done = 0.0;

@@ -1,14 +1,15 @@
 //! Trilinear interpolation of the small grid's logits at the voxels of the volume.
 //!
-//! logits `[z, y, x][class]` of boxes -> `[y, x][class]` of one plane of voxels. A box's value lies at the centre of
-//! its voxels, also where the last box is cut off; voxels beyond the outermost centres have the value of the nearest.
+//! logits `[z, y, x][class]` of boxes -> `[y, x][class]` of one plane of voxels. A box, what a point of the network's grid
+//! stands for, has its value at its centre, also where the last box is cut off; voxels beyond the outermost centres
+//! have the value of the nearest.
 //! `first + (second - first) * share` along z, then y, then x.
 use bytemuck::{Pod, Zeroable};
 use ndarray::Array3;
 use rayon::prelude::*;
 
 use super::class_conv::CLASSES;
-use crate::scale::reduced_shape;
+use crate::scale::{Sampling, Step};
 use crate::volume::Shape;
 
 /// Operations and bytes moved for `boxes` boxes and `voxels` voxels: three roundings for each class at least once a voxel, and
@@ -46,10 +47,10 @@ pub struct Enlargement {
 }
 
 impl Enlargement {
-    /// To a volume of `shape` voxels from boxes of `factors` voxels (z, y, x).
-    pub fn new(shape: Shape, factors: Shape) -> Self {
-        let axes = [0, 1, 2].map(|axis| along(shape[axis], factors[axis]));
-        Enlargement { boxes: reduced_shape(shape, factors), axes }
+    /// To a volume of `shape` voxels from the grid of `sampling`.
+    pub fn new(shape: Shape, sampling: Sampling) -> Self {
+        let axes = [0, 1, 2].map(|axis| along(shape[axis], sampling.0[axis]));
+        Enlargement { boxes: sampling.shape(shape), axes }
     }
 
     /// Plane z of the volume.
@@ -107,17 +108,19 @@ impl Enlargement {
     }
 }
 
-/// For each of `extent` voxels of an axis where it lies between the centres of boxes of `factor` voxels.
-fn along(extent: usize, factor: usize) -> Vec<Between> {
-    let count = extent.div_ceil(factor);
-    // Twice the centre, in whole numbers.
-    let centre = |i: usize| i * factor + ((i + 1) * factor).min(extent) - 1;
+/// For each of `extent` voxels of an axis where it lies between the centres of the boxes of a grid.
+fn along(extent: usize, step: Step) -> Vec<Between> {
+    let count = step.count(extent);
+    let points = step.points as usize;
+    // Twice the centres, in whole parts of a voxel.
+    let centre = |i: usize| step.parts(i, extent).start + step.parts(i, extent).end;
     let between = |voxel: usize| {
-        let own = voxel / factor;
-        let first = if 2 * voxel < centre(own) { own.saturating_sub(1) } else { own };
+        let at = (2 * voxel + 1) * points;
+        let own = (at / 2 / step.voxels as usize).min(count - 1);
+        let first = if at < centre(own) { own.saturating_sub(1) } else { own };
         let second = (first + 1).min(count - 1);
         let whole = centre(second) - centre(first);
-        let part = (2 * voxel).saturating_sub(centre(first)).min(whole);
+        let part = at.saturating_sub(centre(first)).min(whole);
         Between { first: first as u32, share: if whole == 0 { 0.0 } else { part as f32 / whole as f32 } }
     };
     (0..extent).map(between).collect()

@@ -78,6 +78,9 @@ impl Voxels {
     /// # Errors
     /// Those of [`Gpu::send`].
     pub fn send(gpu: &Arc<Gpu>, grey: &Grey) -> Result<Self> {
+        if grey.local.is_some() {
+            return Self::send(gpu, &grey.clone().made_ready());
+        }
         let sent = gpu.send(grey.bytes(), &|first, target| grey.copy_to(first, target))?;
         Ok(Voxels { sent, shape: grey.shape(), size: grey.size(), scaling: grey.scaling })
     }

@@ -6,6 +6,7 @@ pub mod batch_norm;
 pub mod blocks;
 pub mod class_conv;
 pub mod contacts;
+pub mod contrast;
 pub mod conv3d;
 pub mod conv_transpose3d;
 pub mod correlation;

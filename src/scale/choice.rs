@@ -14,6 +14,7 @@
 //! to 1.6 (3) it has a higher DSC too, but up to three times the false cells; from 1.9 on (4) it shreds cells.
 use ndarray::ArrayView3;
 
+use super::Sampling;
 use crate::error::Result;
 use crate::ops::regions::regions;
 use crate::volume::Shape;
@@ -62,10 +63,10 @@ impl Look {
 /// # Errors
 /// Those of `look`.
 pub fn choose(
-    factors: impl Fn(usize) -> Shape,
-    mut look: impl FnMut(Shape, Shape) -> Result<Look>,
+    factors: impl Fn(usize) -> Sampling,
+    mut look: impl FnMut(Sampling, Shape) -> Result<Look>,
 ) -> Result<usize> {
-    let region = |scale| factors(scale).map(|factor| factor * REGION);
+    let region = |scale| factors(scale).steps().map(|step| (step * REGION as f64).round() as usize);
     let proposed = propose(&factors, |scale| look(factors(scale), region(scale)))?;
     if proposed == 1 {
         return Ok(1);
@@ -77,8 +78,11 @@ pub fn choose(
 }
 
 /// The finest scale at which the typical cell is narrow enough.
-fn propose(factors: impl Fn(usize) -> Shape, mut look: impl FnMut(usize) -> Result<Look>) -> Result<usize> {
-    let voxels = |scale| factors(scale).iter().product::<usize>() as f64;
+fn propose(
+    factors: impl Fn(usize) -> Sampling,
+    mut look: impl FnMut(usize) -> Result<Look>,
+) -> Result<usize> {
+    let voxels = |scale| factors(scale).steps().iter().product::<f64>();
     for scale in 1..COARSEST {
         let diameter = look(scale + 1)?.diameter * libm::cbrt(voxels(scale + 1) / voxels(scale));
         tracing::debug!("at scale {scale} the typical cell is {diameter:.0} voxels wide");
@@ -105,7 +109,7 @@ fn typical_diameter(labels: ArrayView3<u32>, count: u32) -> f64 {
 
 /// The middle of the small grid of `shape` voxels that covers at most `region` voxels of the volume: its first voxel
 /// and its extent.
-pub fn middle(shape: Shape, factors: Shape, region: Shape) -> (Shape, Shape) {
-    let extent = [0, 1, 2].map(|axis| shape[axis].min(region[axis].div_ceil(factors[axis])));
+pub fn middle(shape: Shape, sampling: Sampling, region: Shape) -> (Shape, Shape) {
+    let extent = [0, 1, 2].map(|axis| shape[axis].min(sampling.0[axis].count(region[axis])));
     ([0, 1, 2].map(|axis| (shape[axis] - extent[axis]) / 2), extent)
 }

@@ -1,38 +1,52 @@
 //! The scale at which the network sees a volume.
 //!
-//! The network sees 37 voxels to each side, so that cells much wider than that are shredded. Such a volume is
-//! reduced by whole factors (mean over boxes), the network runs on the small grid, and its logits are enlarged
-//! back to the volume's ([`crate::ops::enlargement`]). A scale f reduces the axis of the smallest voxel edge f times and the others so that the
-//! voxels of the small grid are as nearly cubes as whole factors allow.
+//! The network sees 37 voxels to each side and finds cells best that are some 15 to 30 wide. So it sees the volume on a
+//! grid of its own, a [`Sampling`]: coarser than the stored one where cells are wide, finer along an axis whose voxels are
+//! far apart, as nearly cubes as simple fractions allow. Its logits are interpolated at the stored voxels
+//! ([`crate::ops::enlargement`]).
 pub mod choice;
-mod reduction;
+mod sampled;
+mod sampling;
+mod taps;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub use reduction::Reduced;
+pub use sampled::Sampled;
+pub use sampling::{FINEST_ALONG_X, Sampling, Step};
 
 use crate::error::{Error, Result};
-use crate::volume::{Shape, Spacing};
+use crate::volume::Spacing;
 
-/// The greatest scale that a user may ask for: the means of more voxels show no membrane.
-const GREATEST: usize = 64;
-
-/// How many times a volume is reduced before the network sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// On which grid the network sees a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {
     /// As the size of the cells asks for: see [`choice`].
     #[default]
     Auto,
-    /// This many times, from 1 on, along the axis of the smallest voxel edge.
-    Fixed(usize),
+    /// Points that are so many of the smallest voxel edges apart, along other axes as nearly as simple fractions allow.
+    Cubes(f64),
+    /// These steps.
+    Steps(Sampling),
+}
+
+impl Scale {
+    /// The grid for a volume with voxels of this size, where it does not depend on the volume's cells.
+    pub fn sampling(self, spacing: Option<Spacing>) -> Option<Sampling> {
+        match self {
+            Scale::Auto => None,
+            Scale::Cubes(width) => Some(Sampling::cubes(width, spacing)),
+            Scale::Steps(sampling) => Some(sampling),
+        }
+    }
 }
 
 impl fmt::Display for Scale {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Scale::Auto => f.write_str("auto"),
-            Scale::Fixed(factor) => write!(f, "{factor}"),
+            Scale::Cubes(width) => write!(f, "{width}"),
+            Scale::Steps(Sampling([z, y, x])) => write!(f, "{z},{y},{x}"),
         }
     }
 }
@@ -40,23 +54,21 @@ impl fmt::Display for Scale {
 impl FromStr for Scale {
     type Err = Error;
 
+    /// `auto`, a number of voxels, or three with commas between: z, y, x.
     fn from_str(text: &str) -> Result<Self> {
-        let fixed = || text.parse().ok().filter(|factor| (1..=GREATEST).contains(factor)).map(Scale::Fixed);
-        let scale = if text == "auto" { Some(Scale::Auto) } else { fixed() };
-        scale.ok_or_else(|| {
-            Error::invalid(format!("scale {text:?}: expected auto or a whole number from 1 to {GREATEST}"))
-        })
+        let wrong = |what: &dyn fmt::Display| {
+            Error::invalid(format!("scale {text:?}: {what}; expected auto, a number, or Z,Y,X"))
+        };
+        if text == "auto" {
+            return Ok(Scale::Auto);
+        }
+        let steps: Vec<Step> =
+            text.split(',').map(str::parse).collect::<Result<_>>().map_err(|error| wrong(&error))?;
+        match steps[..] {
+            [step] => Ok(Scale::Cubes(step.voxels())),
+            [z, y, x] if x.voxels() >= FINEST_ALONG_X => Ok(Scale::Steps(Sampling([z, y, x]))),
+            [_, _, x] => Err(wrong(&format_args!("{x} along x is finer than {FINEST_ALONG_X}"))),
+            _ => Err(wrong(&format_args!("{} numbers", steps.len()))),
+        }
     }
-}
-
-/// The factor of each axis (z, y, x) at this scale; the same for all where no voxel size is known.
-pub fn factors(scale: usize, spacing: Option<Spacing>) -> Shape {
-    let edges = spacing.map_or([1.0; 3], |Spacing(edges)| edges);
-    let finest = edges.iter().copied().fold(f64::INFINITY, f64::min);
-    edges.map(|edge| ((scale as f64 * finest / edge).round() as usize).max(1))
-}
-
-/// Extent of the small grid: boxes of `factors` voxels, the last of which may be cut off.
-pub fn reduced_shape(shape: Shape, factors: Shape) -> Shape {
-    [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]))
 }

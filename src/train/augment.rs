@@ -4,12 +4,13 @@
 //! do. Axis swaps, gamma, brightness and gaps in walls are additions. Grey values are normalised ones, mostly
 //! from 0 to 1.
 use ndarray::{Array3, ArrayView3};
-use rand::Rng;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use crate::ops::contrast::{Contrast, WIDEST};
 use crate::synth::field::gaussian_blur;
 use crate::synth::random::{chance, log_uniform, normal, uniform, unit};
-use crate::volume::Shape;
+use crate::volume::{Ranges, Shape};
 
 /// Highest total power of the coordinates in the polynomial of a bias field.
 const BIAS_ORDER: usize = 3;
@@ -52,6 +53,14 @@ pub struct Augmentation {
     pub gap_count: u32,
     /// Greatest radius of a gap in voxels. Default 3.5.
     pub gap_radius: f32,
+    /// Probability of another half width and floor, where local contrast is normalised. Default 0.7.
+    pub contrast: f32,
+    /// The smallest half width and the greatest. Default 7 and 16 voxels.
+    pub half_widths: [usize; 2],
+    /// The smallest floor and the greatest. Default 0.02 and 0.12.
+    pub floors: [f32; 2],
+    /// Probability that local contrast stays as it is, where it is normalised otherwise. Default 0.03.
+    pub plain: f32,
 }
 
 impl Default for Augmentation {
@@ -73,6 +82,10 @@ impl Default for Augmentation {
             gaps: 0.2,
             gap_count: 12,
             gap_radius: 3.5,
+            contrast: 0.7,
+            half_widths: [7, 16],
+            floors: [0.02, 0.12],
+            plain: 0.03,
         }
     }
 }
@@ -89,14 +102,26 @@ impl Augmentation {
             gamma: 0.0,
             brightness: 0.0,
             gaps: 0.0,
+            contrast: 0.0,
+            plain: 0.0,
             ..Default::default()
         }
     }
 
     /// What makes no sense, if anything.
     pub fn check(&self) -> Result<(), String> {
-        let probabilities =
-            [self.flip, self.swap, self.blur, self.noise, self.bias, self.gamma, self.brightness, self.gaps];
+        let probabilities = [
+            self.flip,
+            self.swap,
+            self.blur,
+            self.noise,
+            self.bias,
+            self.gamma,
+            self.brightness,
+            self.gaps,
+            self.contrast,
+            self.plain,
+        ];
         if probabilities.iter().any(|p| !(0.0..=1.0).contains(p)) {
             return Err("augmentation: a probability outside 0 to 1".into());
         }
@@ -109,6 +134,15 @@ impl Augmentation {
         ];
         if strengths.iter().any(|s| !(0.0..=100.0).contains(s)) {
             return Err("augmentation: a strength outside 0 to 100".into());
+        }
+        let ([narrow, wide], [low, high]) = (self.half_widths, self.floors);
+        let extremes =
+            [(narrow, low), (wide, high)].map(|(half_width, floor)| Contrast { half_width, floor });
+        if narrow > wide || low > high || extremes.iter().any(|contrast| contrast.check().is_err()) {
+            return Err(format!(
+                "augmentation: half widths from {narrow} to {wide} voxels and floors from {low} to {high}: from 1 \
+                 to {WIDEST} and from 0.001 to 1 are possible"
+            ));
         }
         if ![self.gamma_range, self.brightness_range].iter().all(|r| (1.0..=100.0).contains(r)) {
             return Err("augmentation: gamma_range and brightness_range are from 1 to 100".into());
@@ -123,6 +157,18 @@ impl Augmentation {
         let order =
             if chance(rng, self.swap) { ORDERS[rng.next_u32() as usize % choices] } else { ORDERS[0] };
         Orientation { order, flips: std::array::from_fn(|_| chance(rng, self.flip)) }
+    }
+
+    /// Draws how the local contrast of a cuboid is normalised; `None` leaves it as it is.
+    pub fn contrast(&self, usual: Contrast, rng: &mut impl Rng) -> Option<Contrast> {
+        if chance(rng, self.plain) {
+            return None;
+        }
+        if !chance(rng, self.contrast) {
+            return Some(usual);
+        }
+        let ([narrow, wide], [low, high]) = (self.half_widths, self.floors);
+        Some(Contrast { half_width: rng.random_range(narrow..=wide), floor: log_uniform(rng, low, high) })
     }
 
     /// Changes grey values in place; `labels` (of the same shape) say where walls are.
@@ -243,6 +289,14 @@ impl Orientation {
     /// The shape of a cuboid of `shape` once turned.
     pub fn turned_shape(&self, shape: Shape) -> Shape {
         self.order.map(|old| shape[old])
+    }
+
+    /// Where a part of a cuboid of `shape` lies once turned.
+    pub fn turned_part(&self, part: Ranges, shape: Shape) -> Ranges {
+        std::array::from_fn(|axis| {
+            let (range, extent) = (part[self.order[axis]].clone(), shape[self.order[axis]]);
+            if self.flips[axis] { extent - range.end..extent - range.start } else { range }
+        })
     }
 
     /// Turns an array; the result is in the standard layout.

@@ -16,7 +16,8 @@ use super::augment::{Augmentation, Orientation};
 use super::config::{Config, Cuboids, MAX_BATCH};
 use super::volumes::{Source, Volume};
 use crate::error::{Error, Result};
-use crate::volume::{Shape, Spacing};
+use crate::ops::contrast::Contrast;
+use crate::volume::{Shape, Spacing, all};
 
 /// Batches that wait while the network works.
 const WAITING: usize = 2;
@@ -49,6 +50,7 @@ pub struct Batches {
     seed: u64,
     cuboids: Cuboids,
     augmentation: Augmentation,
+    contrast: Option<Contrast>,
 }
 
 impl Batches {
@@ -59,6 +61,7 @@ impl Batches {
             seed: config.seed,
             cuboids: config.cuboids.clone(),
             augmentation: config.augmentation.clone(),
+            contrast: config.local_contrast(),
         })
     }
 
@@ -133,12 +136,37 @@ impl Batches {
     fn cut(&self, (volume, seen): &(Arc<Volume>, Orientation), shape: Shape, rng: &mut ChaCha8Rng) -> Cuboid {
         let (extent, shape): (Shape, Shape) = (volume.raw.dim().into(), seen.source_shape(shape));
         let start: Shape = std::array::from_fn(|axis| rng.random_range(0..=extent[axis] - shape[axis]));
-        let labels = seen.turn(part(volume.labels.view(), start, shape));
-        let mut raw = seen.turn(part(volume.raw.view(), start, shape));
-        self.augmentation.degrade(&mut raw, labels.view(), rng);
+        let raw = self.degraded(volume, *seen, start, shape, rng);
         let class = seen.turn(part(volume.targets.class.view(), start, shape));
         let weight = seen.turn(part(volume.targets.weight.view(), start, shape));
         Cuboid { raw, class, weight }
+    }
+}
+
+impl Batches {
+    /// What the network sees of a cuboid: its values with the flaws of augmentation, and then with the local contrast
+    /// that they have in the volume, the cuboid's surroundings included.
+    fn degraded(
+        &self,
+        volume: &Volume,
+        seen: Orientation,
+        start: Shape,
+        shape: Shape,
+        rng: &mut ChaCha8Rng,
+    ) -> Array3<f32> {
+        let contrast = self.contrast.and_then(|usual| self.augmentation.contrast(usual, rng));
+        let extent: Shape = volume.raw.dim().into();
+        let (first, covered, inner) = match contrast {
+            Some(contrast) => contrast.covered(start, shape, extent),
+            None => (start, shape, all(shape)),
+        };
+        let labels = seen.turn(part(volume.labels.view(), first, covered));
+        let mut raw = seen.turn(part(volume.raw.view(), first, covered));
+        self.augmentation.degrade(&mut raw, labels.view(), rng);
+        match contrast {
+            Some(contrast) => contrast.normalise(raw.view(), &seen.turned_part(inner, covered)),
+            None => raw,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::masks::Masks;
 use super::rate::Optimiser;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
+use crate::ops::contrast::Contrast;
 use crate::ops::loss::Loss;
 use crate::volume::Shape;
 
@@ -28,6 +29,9 @@ pub struct Config {
     pub checkpoint_every: u64,
     /// How grey values become the network's input. Default `robust`.
     pub normalization: Normalization,
+    /// How local contrast is normalised where `normalization` is `local`: what the model states and what held-out
+    /// volumes are seen with. Default: a half width of 12 voxels, a floor of 0.05.
+    pub contrast: Contrast,
     /// Number format of the final model: `f32` (default) or `f16`.
     pub precision: Precision,
     /// Free text for the model's metadata: what it was trained on. Default: pairs or synthetic tissue, counted.
@@ -123,6 +127,7 @@ impl Default for Config {
             steps: 10_000,
             checkpoint_every: 100,
             normalization: Normalization::default(),
+            contrast: Contrast::default(),
             precision: Precision::F32,
             training_data: None,
             pairs: Vec::new(),
@@ -174,6 +179,11 @@ impl Config {
         Ok(config)
     }
 
+    /// How local contrast is normalised, where it is.
+    pub fn local_contrast(&self) -> Option<Contrast> {
+        (self.normalization == Normalization::Local).then_some(self.contrast)
+    }
+
     /// All parameters as `run.toml`, defaults included.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration has a TOML form")
@@ -199,6 +209,7 @@ impl Config {
         if !(self.masks.membrane_width.is_finite() && self.masks.membrane_width > 0.0) {
             return Err(format!("masks.membrane_width = {}", self.masks.membrane_width));
         }
+        self.contrast.check().map_err(|what| format!("contrast: {what}"))?;
         self.check_synthetic()?;
         self.augmentation.check()?;
         self.loss.check()?;

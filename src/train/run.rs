@@ -108,6 +108,7 @@ fn metadata(config: &Config, spacing: Option<Spacing>) -> Metadata {
     };
     Metadata {
         normalization: Some(config.normalization.to_string()),
+        contrast: config.local_contrast(),
         spacing,
         training_data: Some(config.training_data.clone().unwrap_or(data)),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),

@@ -9,9 +9,12 @@ use super::volumes::{Preparation, Volume, read_all};
 use crate::cells::{self, FOREGROUND, MEMBRANE};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::grey::Grey;
 use crate::metrics::{self, Scores};
 use crate::network::engine;
 use crate::network::prediction::Predictor;
+use crate::ops::contrast::Contrast;
+use crate::scale::Sampling;
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -20,6 +23,7 @@ pub struct Validator {
     device: Device,
     volumes: Vec<Arc<Volume>>,
     options: metrics::Options,
+    contrast: Option<Contrast>,
 }
 
 impl Validator {
@@ -45,7 +49,7 @@ impl Validator {
             Scores::compare(volume.labels.view(), volume.labels.view(), &options)
                 .map_err(|e| Error::invalid(format!("a held-out volume: {e}")))?;
         }
-        Ok(Validator { device: device.clone(), volumes, options })
+        Ok(Validator { device: device.clone(), volumes, options, contrast: config.local_contrast() })
     }
 
     /// The mean scores of these weights; `None` where there is no held-out volume.
@@ -67,9 +71,14 @@ impl Validator {
 
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
-        let block = engine::default_block(&self.device, shape, [1; 3])?;
-        let mut read = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
-            Ok(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]).into())
+        let block = engine::default_block(&self.device, shape, Sampling::STORED)?;
+        let grey = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
+            Grey::from(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]))
+        };
+        let mut read = |start: Shape, extent: Shape| {
+            let Some(contrast) = self.contrast else { return Ok(grey(start, extent)) };
+            let (start, extent, part) = contrast.covered(start, extent, shape);
+            Ok(grey(start, extent).with_contrast(contrast, part))
         };
         let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();

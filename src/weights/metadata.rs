@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::ops::contrast::{Contrast, WIDEST};
 use crate::volume::Spacing;
 
 /// What a model expects and where it comes from: the text entries of a safetensors header.
@@ -10,6 +11,8 @@ use crate::volume::Spacing;
 pub struct Metadata {
     /// How grey values are brought into the range that the model was trained on; key `normalization`.
     pub normalization: Option<String>,
+    /// How local contrast is normalised where `normalization` is `local`; keys `half_width` and `floor`.
+    pub contrast: Option<Contrast>,
     /// Voxel size of the training data, micrometres z, y, x; key `spacing`, three numbers with blanks between.
     pub spacing: Option<Spacing>,
     /// What the model was trained on; key `training_data`.
@@ -24,7 +27,7 @@ impl Metadata {
     /// Takes the entries of a file; `origin` names it in errors.
     ///
     /// # Errors
-    /// Where `spacing` is not three positive numbers.
+    /// Where `spacing` is not three positive numbers, or local contrast cannot be normalised as the entries say.
     pub fn from_entries(origin: &Path, mut entries: BTreeMap<String, String>) -> Result<Self> {
         let spacing = match entries.remove("spacing") {
             None => None,
@@ -37,6 +40,7 @@ impl Metadata {
             })?),
         };
         Ok(Metadata {
+            contrast: contrast(origin, &mut entries)?,
             normalization: entries.remove("normalization"),
             spacing,
             training_data: entries.remove("training_data"),
@@ -50,6 +54,8 @@ impl Metadata {
         let spacing = self.spacing.map(|Spacing([z, y, x])| format!("{z} {y} {x}"));
         let typed = [
             ("normalization", self.normalization.clone()),
+            ("half_width", self.contrast.map(|contrast| contrast.half_width.to_string())),
+            ("floor", self.contrast.map(|contrast| contrast.floor.to_string())),
             ("spacing", spacing),
             ("training_data", self.training_data.clone()),
             ("version", self.version.clone()),
@@ -57,6 +63,27 @@ impl Metadata {
         let mut entries = self.other.clone();
         entries.extend(typed.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         entries
+    }
+}
+
+/// Takes the entries about local contrast: both or neither.
+fn contrast(origin: &Path, entries: &mut BTreeMap<String, String>) -> Result<Option<Contrast>> {
+    let [half_width, floor] = ["half_width", "floor"].map(|key| entries.remove(key));
+    if half_width.is_none() && floor.is_none() {
+        return Ok(None);
+    }
+    let parse = || {
+        let half_width = half_width.as_deref()?.parse().ok()?;
+        let contrast = Contrast { half_width, floor: floor.as_deref()?.parse().ok()? };
+        contrast.check().is_ok().then_some(contrast)
+    };
+    match parse() {
+        Some(contrast) => Ok(Some(contrast)),
+        None => Err(Error::format(
+            origin,
+            format!("half_width {half_width:?} and floor {floor:?}"),
+            format!("a half width from 1 to {WIDEST} voxels and a floor from 0.001 to 1"),
+        )),
     }
 }
 

@@ -243,8 +243,11 @@ fn options_that_make_no_sense() {
     refused("--spacing 1,2", "Z,Y,X");
     refused("--spacing 1,0,1", "positive");
     refused("--block 0", "block");
-    for scale in ["0", "-2", "1.5", "65", "coarse"] {
-        refused(&format!("--scale {scale}"), "expected auto or a whole number from 1 to 64");
+    for scale in ["0", "-2", "65", "coarse", "1,2", "1,1,1/4"] {
+        refused(&format!("--scale {scale}"), "expected auto, a number, or Z,Y,X");
+    }
+    for percentiles in ["1", "1,2,3", "50,50", "-1,99", "1,101", "1,nan"] {
+        refused(&format!("--percentiles {percentiles}"), "expected LOW,HIGH");
     }
     refused("--device tpu", "cuda:NUMBER or cuda:all");
     refused("--normalize histogram", "robust");

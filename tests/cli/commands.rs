@@ -28,7 +28,7 @@ fn segment_writes_labels_with_the_voxel_size_and_reports_them() {
     assert_eq!(report["shape"], serde_json::json!([24, 56, 48]));
     assert_eq!(report["spacing"], serde_json::json!([0.5, 0.2, 0.2]));
     // Too few voxels to be reduced unasked.
-    assert_eq!(report["scale"], serde_json::json!([1, 1, 1]));
+    assert_eq!(report["scale"], serde_json::json!([1.0, 1.0, 1.0]));
     assert_eq!(report["cells"].as_u64().unwrap(), u64::from(*labels.iter().max().unwrap()));
     assert!(report["cells"].as_u64().unwrap() > 1);
     let stages = report["stages"].as_array().unwrap();
@@ -54,14 +54,14 @@ fn segment_gives_the_same_bytes_for_every_block_and_thread_count() {
 }
 
 #[test]
-fn segment_reduces_the_volume_for_the_network_alone() {
+fn segment_has_a_grid_for_the_network_alone() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
     let line = "segment raw.tif -o t_labels.tif --scale 2 --spacing 0.5,0.2,0.2 --save-classes \
         --save-probabilities --json";
     let report = json(sandbox.succeeds(line).trim());
-    // The planes are so far apart that two of them would be further apart than two times two voxels.
-    assert_eq!(report["scale"], serde_json::json!([1, 2, 2]));
+    // The planes are further apart than two times two voxels: three of them get four points.
+    assert_eq!(report["scale"], serde_json::json!([0.75, 2.0, 2.0]));
     for what in ["labels", "classes", "membrane"] {
         let volume = io::open(&sandbox.path(&format!("t_{what}.tif")), Role::Raw).unwrap();
         assert_eq!((volume.shape(), volume.spacing()), ([24, 56, 48], Some(Spacing([0.5, 0.2, 0.2]))));

@@ -5,6 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 use ndarray::Array3;
+use tascan::Shape;
 use tascan::device::cuda::Gpu;
 use tascan::device::cuda::convolution::Grid;
 use tascan::device::cuda::volume::DeviceVolume;
@@ -15,26 +16,27 @@ use tascan::ops::cuda::enlargement::Enlargement as OnGpu;
 use tascan::ops::cuda::places::{Places, Target};
 use tascan::ops::enlargement::Enlargement;
 use tascan::ops::softmax;
+use tascan::scale::Sampling;
 use tascan::synth::{self, Parameters};
-use tascan::{Shape, scale};
 
 use super::driver::{CAPABILITIES, are_kernels_built, emulated, emulated_with, with_emulator};
 use super::network::{noise, region};
 use crate::cli::sandbox::Sandbox;
 use crate::ops::enlargement::logits;
+use crate::scale::grid;
 use crate::{compare, recipe};
 
 /// Whole and cut-off last boxes, rows of whole and of broken words, a single box, a single voxel, rows of several tiles.
-pub(super) const CASES: [(Shape, Shape); 9] = [
-    ([4, 6, 64], [1, 2, 2]),
-    ([6, 8, 40], [2, 2, 2]),
-    ([5, 9, 33], [2, 2, 2]),
-    ([7, 3, 51], [3, 1, 5]),
-    ([3, 4, 5], [8, 8, 8]),
-    ([1, 1, 1], [2, 2, 2]),
-    ([2, 3, 301], [1, 1, 2]),
-    ([2, 2, 259], [1, 1, 1]),
-    ([2, 17, 130], [2, 3, 4]),
+pub(super) const CASES: [(Shape, &str); 9] = [
+    ([4, 6, 64], "1,2,2"),
+    ([6, 8, 40], "2,2,2"),
+    ([5, 9, 33], "2,2,2"),
+    ([7, 3, 51], "3,1,5"),
+    ([3, 4, 5], "8,8,8"),
+    ([1, 1, 1], "2,2,2"),
+    ([2, 3, 301], "1,1,2"),
+    ([2, 2, 259], "1,1,1"),
+    ([2, 17, 130], "2,3,4"),
 ];
 
 /// All planes of a volume on the CPU: logits, and their classes.
@@ -51,13 +53,13 @@ pub(super) fn on_cpu(
 #[test]
 fn voxels_have_the_bits_of_the_cpu() {
     emulated("cuda::enlargement::voxels_have_the_bits_of_the_cpu", |gpu| {
-        for (shape, factors) in CASES {
-            let cpu = Enlargement::new(shape, factors);
+        for (shape, sampling) in CASES.map(|(shape, text)| (shape, grid(text))) {
+            let cpu = Enlargement::new(shape, sampling);
             let on_gpu = OnGpu::new(gpu, &cpu).unwrap();
             let whole = DeviceVolume::new(gpu, shape).unwrap();
             let mut lowest = vec![2; whole.voxels()];
             for order in 0..2 {
-                let small = logits(scale::reduced_shape(shape, factors), order + 1);
+                let small = logits(sampling.shape(shape), order + 1);
                 let (expected, classes) = on_cpu(&cpu, &small, shape);
                 lowest.iter_mut().zip(classes).for_each(|(lowest, class)| *lowest = class.min(*lowest));
                 let sent = on_gpu.upload(&small).unwrap();
@@ -74,10 +76,10 @@ fn voxels_have_the_bits_of_the_cpu() {
                     alone.download::<f32>(gpu).unwrap()
                 });
                 let equal = found.map(f32::to_bits).eq(expected.into_iter().map(f32::to_bits));
-                assert!(equal, "logits of {shape:?} by {factors:?}");
+                assert!(equal, "logits of {shape:?} by {sampling}");
             }
             let found = whole.download(gpu).unwrap();
-            assert!(found.iter().eq(&lowest), "classes of {shape:?} by {factors:?}");
+            assert!(found.iter().eq(&lowest), "classes of {shape:?} by {sampling}");
         }
     });
 }
@@ -85,10 +87,10 @@ fn voxels_have_the_bits_of_the_cpu() {
 #[test]
 fn a_range_of_planes_may_be_all_that_is_wanted() {
     emulated("cuda::enlargement::a_range_of_planes_may_be_all_that_is_wanted", |gpu| {
-        for (shape, factors) in CASES {
-            let cpu = Enlargement::new(shape, factors);
+        for (shape, sampling) in CASES.map(|(shape, text)| (shape, grid(text))) {
+            let cpu = Enlargement::new(shape, sampling);
             let on_gpu = OnGpu::new(gpu, &cpu).unwrap();
-            let small = logits(scale::reduced_shape(shape, factors), 3);
+            let small = logits(sampling.shape(shape), 3);
             let (expected, classes) = on_cpu(&cpu, &small, shape);
             let sent = on_gpu.upload(&small).unwrap();
             let first = shape[0] / 3;
@@ -115,9 +117,9 @@ fn a_range_of_planes_may_be_all_that_is_wanted() {
             let plane = shape[1] * shape[2];
             assert!(
                 alone.download(gpu).unwrap().iter().eq(&classes[first * plane..]),
-                "{shape:?} by {factors:?}"
+                "{shape:?} by {sampling}"
             );
-            assert_eq!(whole.download::<f32>(gpu).unwrap(), expected, "{shape:?} by {factors:?}");
+            assert_eq!(whole.download::<f32>(gpu).unwrap(), expected, "{shape:?} by {sampling}");
         }
     });
 }
@@ -127,11 +129,11 @@ pub(super) fn predict(
     predictor: &Predictor,
     volume: &Array3<f32>,
     shape: Shape,
-    factors: Shape,
+    sampling: Sampling,
     block: Shape,
 ) -> Prediction {
     let mut read = |start, shape| Ok(region(volume, start, shape));
-    predictor.predict_reduced(shape, factors, block, &mut read, &mut |_| ()).unwrap()
+    predictor.predict_sampled(shape, sampling, block, &mut read, &mut |_| ()).unwrap()
 }
 
 fn predictor(device: &Device, transposes: bool, keep_probabilities: bool) -> Predictor {
@@ -148,14 +150,14 @@ fn a_gpu_alone_gives_the_bits_of_several_and_keeps_the_classes() {
         let precision = Precision::F16;
         let alone = Device::cuda(gpu.clone(), precision);
         let several = Device::Cuda { gpu: gpu.clone(), others: vec![Gpu::open(1).unwrap()], precision };
-        let (shape, factors) = ([9, 10, 99], [3, 2, 1]);
-        let volume = noise(scale::reduced_shape(shape, factors));
+        let (shape, sampling) = ([9, 10, 99], grid("3,2,1"));
+        let volume = noise(sampling.shape(shape));
         for (transposes, keep_probabilities) in [(false, true), (true, false)] {
             let predictor = |device| predictor(device, transposes, keep_probabilities);
-            let expected = predict(&predictor(&several), &volume, shape, factors, [8, 8, 48]);
+            let expected = predict(&predictor(&several), &volume, shape, sampling, [8, 8, 48]);
             assert!(expected.on_gpu.is_none());
             assert!((0..3).all(|class| expected.classes.iter().any(|found| *found == class)));
-            let found = predict(&predictor(&alone), &volume, shape, factors, [8, 8, 56]);
+            let found = predict(&predictor(&alone), &volume, shape, sampling, [8, 8, 56]);
             assert!(found.classes == expected.classes);
             assert!(found.probabilities == expected.probabilities);
             assert!(found.on_gpu.unwrap().download(gpu).unwrap() == expected.classes);
@@ -166,11 +168,11 @@ fn a_gpu_alone_gives_the_bits_of_several_and_keeps_the_classes() {
 #[test]
 fn a_second_volume_takes_no_new_memory() {
     emulated("cuda::enlargement::a_second_volume_takes_no_new_memory", |gpu| {
-        let (shape, factors) = ([5, 6, 160], [2, 2, 2]);
-        let volume = noise(scale::reduced_shape(shape, factors));
+        let (shape, sampling) = ([5, 6, 160], grid("2,2,2"));
+        let volume = noise(sampling.shape(shape));
         let predictor = predictor(&Device::cuda(gpu.clone(), Precision::F16), false, true);
         let counts = [(); 3].map(|()| {
-            predict(&predictor, &volume, shape, factors, [8, 8, 40]);
+            predict(&predictor, &volume, shape, sampling, [8, 8, 40]);
             gpu.allocations()
         });
         assert_eq!(counts[1], counts[2], "{counts:?}");

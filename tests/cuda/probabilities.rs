@@ -14,7 +14,7 @@ use tascan::ops::cuda::enlargement::Enlargement as OnGpu;
 use tascan::ops::cuda::places::{Places, Target};
 use tascan::ops::enlargement::Enlargement;
 use tascan::ops::softmax::{class, softmax};
-use tascan::scale;
+use tascan::scale::Sampling;
 
 use super::driver::emulated;
 use super::enlargement;
@@ -22,6 +22,7 @@ use super::network::{TOLERANCES, noise as grey, on, region};
 use super::outer_layers::{SHAPES, Value, sixteenths};
 use crate::ops::enlargement::logits;
 use crate::ops::grids::noise;
+use crate::scale::grid;
 use crate::{compare, recipe};
 
 /// Of the three of a voxel: each is rounded once, and what they are divided by twice. Worst seen: 1.4e-7.
@@ -148,11 +149,11 @@ fn the_last_layer_ends_in_softmax() {
 #[test]
 fn the_enlargement_ends_in_softmax() {
     emulated("cuda::probabilities::the_enlargement_ends_in_softmax", |gpu| {
-        for (shape, factors) in enlargement::CASES {
+        for (shape, sampling) in enlargement::CASES.map(|(shape, text)| (shape, grid(text))) {
             for (order, spread) in [1.0, 80.0].into_iter().enumerate() {
-                let cpu = Enlargement::new(shape, factors);
+                let cpu = Enlargement::new(shape, sampling);
                 let on_gpu = OnGpu::new(gpu, &cpu).unwrap();
-                let small = logits(scale::reduced_shape(shape, factors), order as u64 + 1)
+                let small = logits(sampling.shape(shape), order as u64 + 1)
                     .mapv(|logits| logits.map(|logit| spread * logit));
                 let sent = on_gpu.upload(&small).unwrap();
                 let first = shape[0] / 3;
@@ -164,25 +165,25 @@ fn the_enlargement_ends_in_softmax() {
                 let places =
                     Places { alone: Target::Logits(&alone), whole: around.target(), keeps_lowest: false };
                 on_gpu.run(&sent, first..shape[0], &places).unwrap();
-                assert_eq!(alone.download::<f32>(gpu).unwrap(), expected, "{shape:?} by {factors:?}");
-                let what = format!("enlargement to {shape:?} by {factors:?}, logits up to {spread}");
+                assert_eq!(alone.download::<f32>(gpu).unwrap(), expected, "{shape:?} by {sampling}");
+                let what = format!("enlargement to {shape:?} by {sampling}, logits up to {spread}");
                 assert_softmax(&what, expected, around.part(gpu));
             }
         }
     });
 }
 
-/// A volume, of which the network sees means, in small blocks; all voxels have to be told as done.
-fn predict(mut predictor: Predictor, shape: Shape, factors: Option<Shape>) -> Prediction {
+/// A volume, which the network sees on a grid of its own, in small blocks; all points have to be told as done.
+fn predict(mut predictor: Predictor, shape: Shape, sampling: Sampling) -> Prediction {
     predictor.keep_probabilities = true;
-    let small = scale::reduced_shape(shape, factors.unwrap_or([1; 3]));
+    let small = sampling.shape(shape);
     let volume = grey(small);
     let (mut told, block) = (0, [8, 8, 16]);
     let mut read = |start, shape| Ok(region(&volume, start, shape));
     let mut progress = |voxels| told = voxels;
-    let found = match factors {
-        None => predictor.predict(shape, block, &mut read, &mut progress),
-        Some(factors) => predictor.predict_reduced(shape, factors, block, &mut read, &mut progress),
+    let found = match sampling {
+        Sampling::STORED => predictor.predict(shape, block, &mut read, &mut progress),
+        _ => predictor.predict_sampled(shape, sampling, block, &mut read, &mut progress),
     };
     assert_eq!(told, small.iter().product::<usize>());
     found.unwrap()
@@ -192,17 +193,17 @@ fn predict(mut predictor: Predictor, shape: Shape, factors: Option<Shape>) -> Pr
 fn predictions_equal_those_of_the_cpu() {
     emulated("cuda::probabilities::predictions_equal_those_of_the_cpu", |gpu| {
         let weights = recipe::cellsegnet_weights(3);
-        for (shape, factors) in [([5, 6, 19], None), ([9, 6, 35], Some([2; 3]))] {
+        for (shape, sampling) in [([5, 6, 19], Sampling::STORED), ([9, 6, 35], grid("2,2,2"))] {
             for transposes in [false, true] {
-                let expected = predict(Predictor::new(&weights, transposes), shape, factors);
+                let expected = predict(Predictor::new(&weights, transposes), shape, sampling);
                 // bf16 is f16 with other conversions.
                 for (precision, tolerance) in TOLERANCES.into_iter().filter(|(p, _)| *p != Precision::Bf16) {
                     let predictor = Predictor::on(&on(gpu, precision), &weights, transposes).unwrap();
-                    let found = predict(predictor, shape, factors);
+                    let found = predict(predictor, shape, sampling);
                     let [p, q] = [&found, &expected]
                         .map(|prediction| prediction.probabilities.as_ref().unwrap().as_slice().unwrap());
                     let worst = p.iter().zip(q).map(|(p, q)| (p - q).abs()).fold(0.0, f32::max);
-                    println!("{precision} {shape:?} by {factors:?}, all orders {transposes}: {worst:e}");
+                    println!("{precision} {shape:?} by {sampling}, all orders {transposes}: {worst:e}");
                     compare::assert_close(p, q, tolerance);
                     assert!(precision != Precision::F32 || found.classes == expected.classes);
                 }

@@ -4,6 +4,7 @@ mod basins;
 mod batch_norm;
 pub mod class_conv;
 mod contacts;
+mod contrast;
 mod conv3d;
 mod conv_transpose3d;
 mod correlation;

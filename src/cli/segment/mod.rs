@@ -13,7 +13,7 @@ use super::report::{self, Report};
 use crate::device::choice::Choice;
 use crate::device::{Device, Precision};
 use crate::error::Result;
-use crate::intensity::Normalization;
+use crate::intensity::{Normalization, Percentiles};
 use crate::io::{self, Role};
 use crate::pipeline::{self, Model, Segmentation, timed};
 use crate::scale::Scale;
@@ -46,12 +46,20 @@ pub struct Args {
     /// How grey values are normalised; by default as the model states.
     #[arg(long, value_enum)]
     normalize: Option<Normalization>,
+    /// The percentiles of the grey values that count as dark and as bright, in place of those that the normalisation
+    /// finds.
+    #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
+    percentiles: Option<Percentiles>,
+    /// Walls are dark, cells bright.
+    #[arg(long)]
+    invert: bool,
     /// Voxel size in micrometres, in place of the file's.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
-    /// How many times the volume is reduced before the network sees it: auto, or a whole number. The network finds
-    /// cells of some 15 to 30 voxels best; auto looks at the middle of the volume and chooses. Coarser axes are reduced
-    /// less, and what is written has the voxels of the input in any case.
+    /// How many stored voxels each point of the grid on which the network sees the volume stands for: auto, a number for the
+    /// axis with the smallest voxel edge, to which the others are matched, or Z,Y,X; fractions such as 2/3 make a finer grid.
+    /// The network finds cells of some 15 to 30 points best; auto looks at the middle of the volume and chooses. What is
+    /// written has the voxels of the input in any case.
     #[arg(long, default_value_t, allow_negative_numbers = true)]
     scale: Scale,
     /// Voxels of the network's blocks along each axis, or three numbers; by default as memory allows.
@@ -105,7 +113,7 @@ fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -
     stages.extend_from_slice(&segmentation.stages);
     timed(&mut stages, "write", || save(job, &volume, &segmentation, args))?;
     Ok(Report::new(&job.input, &job.output, &volume, segmentation.cells.count, stages)
-        .at_scale(segmentation.scale))
+        .at_scale(segmentation.sampling))
 }
 
 impl Args {
@@ -113,6 +121,8 @@ impl Args {
         Ok(pipeline::Options {
             device,
             normalization: self.normalize,
+            percentiles: self.percentiles,
+            invert: self.invert,
             transposes: self.tta,
             scale: self.scale,
             block: self.block,

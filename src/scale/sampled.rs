@@ -1,13 +1,15 @@
-//! Mean over boxes: a volume `[z, y, x]` as the network sees it at a scale, `[ceil(z/fz), ceil(y/fy), ceil(x/fx)]`.
+//! A volume `[z, y, x]` on the grid on which the network sees it: means over boxes of whole voxels, or what
+//! [`Taps`] say for other steps.
 //!
-//! Nothing is stored: a region is computed from the volume's voxels when it is read, one row of boxes at a time. A mean depends
-//! on its box alone: sums are exact in integers, else f64 in memory order.
+//! Nothing is stored: a region is computed from the volume's voxels when it is read, one row of points at a time. A point depends
+//! on its own voxels alone: sums are exact in integers, else f64 in memory order.
 use std::ops::Range;
 
 use ndarray::Array3;
 use rayon::prelude::*;
 
-use super::reduced_shape;
+use super::sampling::Sampling;
+use super::taps::Taps;
 use crate::grey::{Grey, Stored};
 use crate::intensity::Scaling;
 use crate::volume::{Dtype, Ranges, Sample, Shape, Volume, for_dtype};
@@ -15,31 +17,90 @@ use crate::volume::{Dtype, Ranges, Sample, Shape, Volume, for_dtype};
 /// Rows of a box in which the sum of a column of 16-bit numbers has at most 32 bits.
 const MOST_ROWS: usize = 1 << 16;
 
-/// A volume, reduced by whole factors.
-pub struct Reduced<'a> {
+/// A volume on a grid.
+pub struct Sampled<'a> {
+    volume: &'a Volume,
+    sampling: Sampling,
+}
+
+impl<'a> Sampled<'a> {
+    /// The volume on this grid.
+    pub fn new(volume: &'a Volume, sampling: Sampling) -> Self {
+        Sampled { volume, sampling }
+    }
+
+    /// Extent in points, z, y, x.
+    pub fn shape(&self) -> Shape {
+        self.sampling.shape(self.volume.shape())
+    }
+
+    /// The `shape` points from point `start` on.
+    ///
+    /// # Panics
+    /// Where the block is not inside the grid.
+    pub fn read_f32(&self, start: Shape, shape: Shape) -> Array3<f32> {
+        match self.sampling.as_whole() {
+            Some([1, 1, 1]) => self.volume.read_f32(start, shape),
+            Some(factors) => Boxes { volume: self.volume, factors }.read(start, shape),
+            None => for_dtype!(self.volume.dtype(), S => self.read_points::<S>(start, shape)),
+        }
+    }
+
+    /// The `shape` points from point `start` on, `scaling` being yet to be applied to them; voxels as they are stored where
+    /// each has a point.
+    ///
+    /// # Panics
+    /// Where the block is not inside the grid.
+    pub fn grey(&self, start: Shape, shape: Shape, scaling: Scaling) -> Grey<'a> {
+        match self.sampling {
+            Sampling::STORED => Grey::of_block(self.volume, start, shape, scaling),
+            _ => Grey::new(Stored::F32(self.read_f32(start, shape)), scaling),
+        }
+    }
+
+    /// Rows of points in parallel: the rows of voxels that a row is made of are added up, then the columns of each point.
+    fn read_points<S: Sample>(&self, start: Shape, shape: Shape) -> Array3<f32> {
+        let [_, height, width] = shape;
+        let [along_z, along_y, along_x] = [0, 1, 2].map(|axis| {
+            let (step, extent) = (self.sampling.0[axis], self.volume.shape()[axis]);
+            (start[axis]..start[axis] + shape[axis]).map(|i| Taps::new(step, i, extent)).collect::<Vec<_>>()
+        });
+        let mut points = vec![0.0; shape.iter().product()];
+        let (Some(first), Some(last)) = (along_x.first(), along_x.last()) else {
+            return Array3::zeros(shape);
+        };
+        let (first, last) = (first.first, last.end());
+        let rows = points.par_chunks_mut(width).enumerate();
+        rows.for_each_init(Vec::new, |columns: &mut Vec<f64>, (number, points)| {
+            let (z, y) = (&along_z[number / height], &along_y[number % height]);
+            columns.clear();
+            columns.resize(last - first, 0.0);
+            for ((z, in_z), (y, in_y)) in z.iter().flat_map(|z| y.iter().map(move |y| (z, y))) {
+                let weight = f64::from(in_z * in_y);
+                let row = self.volume.row::<S>(z, y, first, last - first);
+                columns.iter_mut().zip(row).for_each(|(sum, voxel)| *sum += weight * f64::from(voxel.grey()));
+            }
+            let total = f64::from(z.total()) * f64::from(y.total());
+            for (point, x) in points.iter_mut().zip(&along_x) {
+                let sum: f64 = x.iter().map(|(x, in_x)| f64::from(in_x) * columns[x - first]).sum();
+                *point = (sum / (total * f64::from(x.total()))) as f32;
+            }
+        });
+        Array3::from_shape_vec(shape, points).expect("as many as there are points")
+    }
+}
+
+/// A volume in boxes of whole voxels.
+struct Boxes<'a> {
     volume: &'a Volume,
     factors: Shape,
 }
 
-impl<'a> Reduced<'a> {
-    /// The volume, reduced by `factors` (z, y, x; from 1 on).
-    pub fn new(volume: &'a Volume, factors: Shape) -> Self {
-        Reduced { volume, factors }
-    }
-
-    /// Extent in boxes, z, y, x.
-    pub fn shape(&self) -> Shape {
-        reduced_shape(self.volume.shape(), self.factors)
-    }
-
+impl Boxes<'_> {
     /// The means of the `shape` boxes from box `start` on.
-    ///
-    /// # Panics
-    /// Where the block is not inside the reduced volume.
-    pub fn read_f32(&self, start: Shape, shape: Shape) -> Array3<f32> {
+    fn read(&self, start: Shape, shape: Shape) -> Array3<f32> {
         let [fz, fy, _] = self.factors;
         match self.volume.dtype() {
-            _ if self.factors == [1; 3] => self.volume.read_f32(start, shape),
             Dtype::U8 if fz * fy <= MOST_ROWS => self.means(start, shape, |row, sums, means| {
                 self.integer_means::<u8>(row, sums, means);
             }),
@@ -49,18 +110,6 @@ impl<'a> Reduced<'a> {
             dtype => for_dtype!(dtype, S => self.means(start, shape, |row, sums, means| {
                 self.float_means::<S>(row, sums, means);
             })),
-        }
-    }
-
-    /// The means of the `shape` boxes from box `start` on, `scaling` being yet to be applied to them; voxels as they
-    /// are stored where a box is one voxel.
-    ///
-    /// # Panics
-    /// Where the block is not inside the reduced volume.
-    pub fn grey(&self, start: Shape, shape: Shape, scaling: Scaling) -> Grey<'a> {
-        match self.factors {
-            [1, 1, 1] => Grey::of_block(self.volume, start, shape, scaling),
-            _ => Grey::new(Stored::F32(self.read_f32(start, shape)), scaling),
         }
     }
 
