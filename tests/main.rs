@@ -20,5 +20,6 @@ mod pipeline;
 mod recipe;
 mod scale;
 mod synth;
+mod synth_camera;
 mod train;
 mod weights;
