@@ -21,5 +21,6 @@ mod recipe;
 mod scale;
 mod synth;
 mod synth_camera;
+mod synth_shapes;
 mod train;
 mod weights;
