@@ -20,5 +20,7 @@ mod pipeline;
 mod recipe;
 mod scale;
 mod synth;
+mod synth_camera;
+mod synth_shapes;
 mod train;
 mod weights;

@@ -9,9 +9,9 @@ use tascan::synth::{self, OutlineKind, Sample, StainParameters, TissueParameters
 
 use crate::compare::assert_same_partition;
 
-const SHAPE: [usize; 3] = [40, 64, 72];
+pub const SHAPE: [usize; 3] = [40, 64, 72];
 
-fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
 
@@ -27,7 +27,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 /// Number of 6-connected pieces of each label, by flooding.
-fn pieces(labels: &Array3<u32>) -> Vec<usize> {
+pub fn pieces(labels: &Array3<u32>) -> Vec<usize> {
     let mut pieces = vec![0; *labels.iter().max().unwrap() as usize + 1];
     let mut seen = Array3::from_elem(labels.dim(), false);
     for (start, &label) in labels.indexed_iter() {
@@ -73,7 +73,7 @@ fn the_demonstration_has_some_150_cells() {
 }
 
 /// A fixed tissue under the plainest stain: no noise, nothing uneven.
-fn plain() -> (Array3<u32>, StainParameters) {
+pub fn plain() -> (Array3<u32>, StainParameters) {
     let labels =
         synth::grow(&TissueParameters { outline: OutlineKind::Full, ..Default::default() }, SHAPE, 3);
     let stain = StainParameters {
@@ -126,7 +126,7 @@ fn wall_and_inside(labels: &Array3<u32>, raw: &Array3<f32>) -> (f32, f32) {
     (wall, mean(&|at| (1..=4).all(|d| !is_near_wall(labels, at, d))))
 }
 
-fn rendered(change: impl FnOnce(&mut StainParameters)) -> (Array3<u32>, Array3<f32>) {
+pub fn rendered(change: impl FnOnce(&mut StainParameters)) -> (Array3<u32>, Array3<f32>) {
     let (labels, mut stain) = plain();
     change(&mut stain);
     let raw = synth::render(&labels, &stain, Spacing([0.3, 0.2, 0.2]), 7);
@@ -134,7 +134,7 @@ fn rendered(change: impl FnOnce(&mut StainParameters)) -> (Array3<u32>, Array3<f
 }
 
 /// Standard deviation of the difference between two renderings, in grey values.
-fn difference(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
+pub fn difference(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
     (a - b).std(0.0)
 }
 
@@ -191,19 +191,28 @@ fn few_photons_and_a_bad_camera_make_noise() {
 fn each_flaw_changes_the_image() {
     let (_, clean) = rendered(|_| ());
     type Flaw = fn(&mut StainParameters);
-    let flaws: [(&str, Flaw); 13] = [
+    let flaws: [(&str, Flaw); 22] = [
         ("separation", |s| s.separation = 3.0),
         ("wall_spread", |s| s.wall_spread = 0.5),
+        ("cell_spread", |s| s.cell_spread = 0.7),
+        ("vertices", |s| s.vertices = 1.5),
         ("mottle", |s| s.mottle = 0.5),
         ("thickness_spread", |s| s.thickness_spread = 0.6),
         ("nuclei", |s| (s.nuclei, s.nuclei_share) = (0.5, 1.0)),
+        ("nucleus_rim", |s| (s.nucleus_rim, s.nuclei_share) = (0.8, 1.0)),
         ("spots", |s| s.spots = 0.5),
+        ("blobs", |s| s.blobs = 30.0),
+        ("patches", |s| (s.patches, s.haze) = (0.8, 0.3)),
         ("texture", |s| (s.texture, s.haze) = (0.8, 0.3)),
         ("uneven", |s| s.uneven = 0.5),
         ("defocus", |s| s.defocus = 0.6),
         ("scatter", |s| s.scatter = 0.3),
+        ("crosstalk", |s| s.crosstalk = 0.5),
         ("stripes", |s| s.stripes = 0.2),
+        ("sideways", |s| s.sideways = 1.0),
         ("plane_step", |s| s.plane_step = 2.3),
+        ("pixel_step", |s| s.pixel_step = 2.3),
+        ("hot", |s| s.hot = 0.005),
         ("smoothing", |s| s.smoothing = 1.2),
     ];
     for (name, flaw) in flaws {
@@ -225,7 +234,7 @@ fn more_cells_where_they_are_smaller() {
 }
 
 /// Runs `tascan synthesize`; stderr where it fails.
-fn synthesize(folder: &Path, arguments: &[&str]) -> Result<(), String> {
+pub fn synthesize(folder: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tascan"));
     let done = command.arg("synthesize").arg("-o").arg(folder).args(arguments).output().unwrap();
     let message = String::from_utf8(done.stderr).unwrap();
@@ -233,7 +242,7 @@ fn synthesize(folder: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// Grey values, truth and manifest of the volume with seed 9.
-fn files(folder: &Path) -> [Vec<u8>; 3] {
+pub fn files(folder: &Path) -> [Vec<u8>; 3] {
     ["synthetic_9_raw.tif", "synthetic_9_labels.tif", "synthetic_9.json"]
         .map(|f| std::fs::read(folder.join(f)).unwrap())
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::error::{Error, Result};
 use crate::synth::manifest::{Cells, Files, Manifest, check_shape};
+use crate::synth::shapes::Shapes;
 use crate::synth::{self, OutlineKind, Parameters, Sample};
 use crate::volume::Shape;
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// Render the cells of this label volume instead of growing some.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["shape", "cells", "outline"])]
     labels: Option<PathBuf>,
+    /// Take the shapes of cells from this label volume: a random part of it, scaled, turned, mirrored and bent.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["labels", "manifest", "cells", "outline"])]
+    shapes: Option<PathBuf>,
     #[command(flatten)]
     changes: Changes,
 }
@@ -84,20 +88,22 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     let shape = shape(&args.shape)?;
     let config = args.config.as_deref().map(read_parameters).transpose()?;
     let labels = args.labels.as_deref().map(Cells::read).transpose()?;
+    let shapes = args.shapes.as_ref().map(|path| Shapes::read(std::slice::from_ref(path))).transpose()?;
     std::fs::create_dir_all(&args.output).map_err(|e| Error::io(&args.output, e))?;
     if let Some(path) = &args.manifest {
         let manifest = Manifest::read(path)?;
         let changed =
             Manifest { parameters: args.changes.applied(manifest.parameters, manifest.shape)?, ..manifest };
-        args.finish(&changed.sample()?, changed.seed, changed.labels.clone())?;
+        args.finish(&changed.sample()?, changed.seed, changed.labels.clone(), changed.shapes.clone())?;
         return Ok(ExitCode::SUCCESS);
     }
     for seed in (0..args.count).map(|i| args.seed.wrapping_add(i)) {
-        let sample = match &labels {
-            Some(cells) => args.stained(cells, config.as_ref(), seed)?,
-            None => args.grown(shape, config.as_ref(), seed)?,
+        let sample = match (&labels, &shapes) {
+            (Some(cells), _) => args.stained(cells, config.as_ref(), seed)?,
+            (_, Some(shapes)) => args.bent(shapes, shape, config.as_ref(), seed)?,
+            _ => args.grown(shape, config.as_ref(), seed)?,
         };
-        args.finish(&sample, seed, args.labels.clone())?;
+        args.finish(&sample, seed, args.labels.clone(), args.shapes.clone())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,12 +132,25 @@ impl Args {
         Ok(cells.sample(parameters, seed))
     }
 
-    fn finish(&self, sample: &Sample, seed: u64, labels: Option<PathBuf>) -> Result<()> {
+    /// Cells of the shapes of others.
+    fn bent(&self, shapes: &Shapes, shape: Shape, config: Option<&Parameters>, seed: u64) -> Result<Sample> {
+        let parameters = config.cloned().unwrap_or_else(|| Shapes::parameters(seed));
+        Ok(shapes.sample_with(self.changes.applied(parameters, shape)?, shape, seed))
+    }
+
+    /// Writes the files of a sample; the paths are those of the label volume that it was made from, if any.
+    fn finish(
+        &self,
+        sample: &Sample,
+        seed: u64,
+        labels: Option<PathBuf>,
+        shapes: Option<PathBuf>,
+    ) -> Result<()> {
         let files = Files::named(&self.output, &format!("synthetic_{seed}"));
-        if let Some(input) = &labels {
+        for input in labels.iter().chain(&shapes) {
             files.spare(input)?;
         }
-        let manifest = Manifest::of(sample, seed, labels);
+        let manifest = Manifest { labels, shapes, ..Manifest::of(sample, seed) };
         files.write(sample, &manifest)?;
         println!("{}: {} cells", files.raw.display(), manifest.cells);
         Ok(())

@@ -23,6 +23,13 @@ pub(crate) fn mend(labels: Array3<u32>, min_volume: usize, min_gap: usize) -> Ar
     })
 }
 
+/// Gives every 6-connected piece of a cell a label of its own.
+pub(crate) fn split(labels: Array3<u32>) -> Array3<u32> {
+    let mut pieces = components(&labels);
+    pieces.zip_mut_with(&labels, |piece, &label| *piece = if label == 0 { 0 } else { *piece + 1 });
+    pieces
+}
+
 /// The connected pieces of equal labels, background included.
 struct Pieces {
     map: Array3<u32>,

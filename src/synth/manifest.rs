@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use super::{Parameters, Sample, random, render, sample_with};
+use super::shapes::Shapes;
+use super::{Parameters, Sample, photograph, random, sample_with};
 use crate::error::{Error, Result};
 use crate::io::{self, Role, aside};
 use crate::volume::{Shape, Spacing};
@@ -24,6 +25,9 @@ pub struct Manifest {
     pub spacing_um: Spacing,
     /// The label volume that was rendered, where the cells were not grown.
     pub labels: Option<PathBuf>,
+    /// The label volume whose cells were turned and bent.
+    #[serde(default)]
+    pub shapes: Option<PathBuf>,
     /// Number of cells.
     pub cells: u32,
     /// What the volume was made from.
@@ -52,20 +56,25 @@ impl Manifest {
     /// # Errors
     /// Where its label volume cannot be read.
     pub fn sample(&self) -> Result<Sample> {
-        match &self.labels {
-            Some(path) => Ok(Cells::read(path)?.sample(self.parameters.clone(), self.seed)),
-            None => Ok(sample_with(self.parameters.clone(), self.shape, self.seed)),
+        match (&self.labels, &self.shapes) {
+            (Some(path), _) => Ok(Cells::read(path)?.sample(self.parameters.clone(), self.seed)),
+            (_, Some(path)) => {
+                let shapes = Shapes::read(std::slice::from_ref(path))?;
+                Ok(shapes.sample_with(self.parameters.clone(), self.shape, self.seed))
+            }
+            _ => Ok(sample_with(self.parameters.clone(), self.shape, self.seed)),
         }
     }
 
-    /// Describes a sample.
-    pub fn of(sample: &Sample, seed: u64, labels: Option<PathBuf>) -> Self {
+    /// Describes a sample whose cells were grown.
+    pub fn of(sample: &Sample, seed: u64) -> Self {
         Manifest {
             version: env!("CARGO_PKG_VERSION").into(),
             seed,
             shape: sample.labels.dim().into(),
             spacing_um: sample.spacing,
-            labels,
+            labels: None,
+            shapes: None,
             cells: sample.labels.iter().max().copied().unwrap_or(0),
             parameters: sample.parameters.clone(),
         }
@@ -109,8 +118,7 @@ impl Cells {
     /// Renders the cells; where the file did not say how large voxels are, the parameters do.
     pub fn sample(&self, parameters: Parameters, seed: u64) -> Sample {
         let spacing = self.spacing.unwrap_or(super::spacing(&parameters.tissue));
-        let raw = render(&self.labels, &parameters.stain, spacing, seed);
-        Sample { raw, labels: self.labels.clone(), spacing, parameters }
+        photograph(parameters, self.labels.clone(), spacing, seed)
     }
 }
 

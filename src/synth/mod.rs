@@ -6,10 +6,12 @@ mod outline;
 pub mod parameters;
 pub(crate) mod random;
 mod seeds;
+pub mod shapes;
 mod stain;
 mod tissue;
 
 use ndarray::Array3;
+use rand::Rng;
 
 pub use parameters::{OutlineKind, Parameters, StainParameters, TissueParameters};
 pub use stain::render;
@@ -19,7 +21,7 @@ use crate::volume::{Shape, Spacing};
 
 /// A synthetic volume and its truth.
 pub struct Sample {
-    /// Grey values: whole numbers up to 255 or 65535, as `parameters.stain.bits` says.
+    /// Grey values: whole numbers up to 255, 4095 or 65535, as `parameters.stain.bits` says.
     pub raw: Array3<f32>,
     /// The cells, 1, 2, ...; 0 is background.
     pub labels: Array3<u32>,
@@ -50,13 +52,52 @@ pub fn diameter_for(tissue: &TissueParameters, shape: Shape, count: u32) -> f32 
     libm::cbrtf(volume / pieces / std::f32::consts::FRAC_PI_6)
 }
 
-/// Draws of parameters until the tissue takes up enough of the volume.
+/// Draws of parameters until the tissue takes up as much of the volume as it should.
 const DRAWS: u64 = 20;
-/// Share of the volume that is enough, in at least [`ENOUGH_CELLS`] cells.
-const ENOUGH_TISSUE: f64 = 0.15;
-const ENOUGH_CELLS: u32 = 4;
+
+/// How much of a volume is to be tissue.
+#[derive(Clone, Copy, PartialEq)]
+enum Filling {
+    /// Nothing: noise, an uneven background and debris.
+    Empty,
+    /// A little.
+    Sparse,
+    /// 15 % or more, in at least four cells.
+    Ample,
+}
+
+impl Filling {
+    fn random(rng: &mut impl Rng) -> Self {
+        match random::unit(rng) {
+            0.0..0.035 => Filling::Empty,
+            0.035..0.1 => Filling::Sparse,
+            _ => Filling::Ample,
+        }
+    }
+
+    fn applied(self, mut parameters: Parameters, rng: &mut impl Rng) -> Parameters {
+        parameters.tissue = match self {
+            Filling::Empty => parameters.tissue.empty(),
+            Filling::Sparse => parameters.tissue.sparse(rng),
+            Filling::Ample => parameters.tissue,
+        };
+        parameters
+    }
+
+    fn is_reached(self, labels: &Array3<u32>) -> bool {
+        let share = labels.iter().filter(|&&label| label != 0).count() as f64 / labels.len() as f64;
+        let cells = labels.iter().max().copied().unwrap_or(0);
+        match self {
+            Filling::Empty => true,
+            Filling::Sparse => (0.003..0.2).contains(&share),
+            Filling::Ample => share >= 0.15 && cells >= 4,
+        }
+    }
+}
 
 /// A random tissue under a random stain: what the shipped model learns from.
+///
+/// A few volumes hold no cell at all.
 pub fn sample(seed: u64, shape: Shape) -> Sample {
     let (parameters, labels) = draw(seed, shape);
     finish(parameters, labels, seed)
@@ -64,14 +105,16 @@ pub fn sample(seed: u64, shape: Shape) -> Sample {
 
 /// Random parameters and the tissue grown from them.
 ///
-/// Draws again where hardly any tissue lies in the volume; in a tiny volume the last draw stands.
+/// Draws again where less tissue lies in the volume than was meant to; in a tiny volume the last draw stands.
 pub fn draw(seed: u64, shape: Shape) -> (Parameters, Array3<u32>) {
+    let filling = Filling::random(&mut random::stream(seed, FILLING));
     let mut number = 0;
     loop {
-        let parameters = Parameters::random(&mut random::stream(seed, FIRST_DRAW + number));
+        let mut rng = random::stream(seed, FIRST_DRAW + number);
+        let parameters = filling.applied(Parameters::random(&mut rng), &mut rng);
         let labels = grow(&parameters.tissue, shape, seed);
         number += 1;
-        if number == DRAWS || is_enough(&labels) {
+        if number == DRAWS || filling.is_reached(&labels) {
             return (parameters, labels);
         }
     }
@@ -80,18 +123,20 @@ pub fn draw(seed: u64, shape: Shape) -> (Parameters, Array3<u32>) {
 /// Renders a tissue that was grown from these parameters.
 pub fn finish(parameters: Parameters, labels: Array3<u32>, seed: u64) -> Sample {
     let spacing = spacing(&parameters.tissue);
+    photograph(parameters, labels, spacing, seed)
+}
+
+/// Renders cells with voxels of the given size; what was not photographed of them is not in the truth either.
+fn photograph(parameters: Parameters, labels: Array3<u32>, spacing: Spacing, seed: u64) -> Sample {
     let raw = render(&labels, &parameters.stain, spacing, seed);
+    let labels = stain::visible(&parameters.stain, labels, parameters.tissue.min_volume);
     Sample { raw, labels, spacing, parameters }
 }
 
-/// Stream of the first draw of parameters, far from the streams of the stages.
+/// Streams of what is drawn for a whole volume, far from the streams of the stages.
 const FIRST_DRAW: u64 = 1000;
-
-fn is_enough(labels: &Array3<u32>) -> bool {
-    let tissue = labels.iter().filter(|&&label| label != 0).count();
-    let cells = labels.iter().max().copied().unwrap_or(0);
-    tissue as f64 >= ENOUGH_TISSUE * labels.len() as f64 && cells >= ENOUGH_CELLS
-}
+const FILLING: u64 = 2000;
+const SHAPES: u64 = 3000;
 
 /// The tissue of the demonstration: 96 x 160 x 160, some 150 cells.
 pub fn demo() -> Sample {

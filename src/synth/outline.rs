@@ -32,6 +32,7 @@ impl Outline {
         let q: Point = std::array::from_fn(|a| p[a] - self.centre[a]);
         match self.kind {
             OutlineKind::Full => -1e6,
+            OutlineKind::Empty => 1e6,
             OutlineKind::Ellipsoid => self.ellipsoid(q),
             OutlineKind::Slab => dot(q, self.axis).abs() - self.slab_half(),
             OutlineKind::Tube => self.tube(q),

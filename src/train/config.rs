@@ -64,8 +64,8 @@ pub struct Pair {
     pub labels: PathBuf,
 }
 
-/// Synthetic tissue. Volume number i of the run is rendered with the generator's seed `seed + i`; held-out volume
-/// number i with `seed - 1 - i`, so that the two never meet.
+/// Synthetic tissue. Volume number i of the run is rendered with the generator's seed `seed + i`; held-out volumes
+/// with the first seeds below `seed` whose volumes hold cells, so that the two never meet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Synthetic {
@@ -79,6 +79,10 @@ pub struct Synthetic {
     pub window: u64,
     /// Cuboids taken from a volume, in the mean, before the next one is rendered. Default 8.
     pub uses: u64,
+    /// Label volumes (0 is background) whose cells, turned, scaled and bent, are rendered beside grown ones. Default none.
+    pub shapes: Vec<PathBuf>,
+    /// Share of the volumes with cells from `shapes`, where there are any. Default 0.5.
+    pub shapes_share: f32,
 }
 
 /// Cuboids: drawn at random, all of one batch of the same size.
@@ -144,7 +148,15 @@ impl Default for Config {
 
 impl Default for Synthetic {
     fn default() -> Self {
-        Synthetic { seed: 1_000_000, count: 0, shape: [96; 3], window: 16, uses: 8 }
+        Synthetic {
+            seed: 1_000_000,
+            count: 0,
+            shape: [96; 3],
+            window: 16,
+            uses: 8,
+            shapes: Vec::new(),
+            shapes_share: 0.5,
+        }
     }
 }
 
@@ -174,6 +186,9 @@ impl Config {
         for pair in config.pairs.iter_mut().chain(&mut config.validation.pairs) {
             pair.raw = folder.join(&pair.raw);
             pair.labels = folder.join(&pair.labels);
+        }
+        for path in config.synthetic.iter_mut().flat_map(|synthetic| &mut synthetic.shapes) {
+            *path = folder.join(&path);
         }
         config.check().map_err(|what| Error::format(path, what, "parameters that go together"))?;
         Ok(config)
@@ -217,12 +232,21 @@ impl Config {
     }
 
     fn check_synthetic(&self) -> Result<(), String> {
-        let Some(Synthetic { shape, window, uses, .. }) = self.synthetic else { return Ok(()) };
+        let Some(Synthetic { shape, window, uses, shapes, shapes_share, .. }) = &self.synthetic else {
+            return Ok(());
+        };
         if shape.contains(&0) {
             return Err(format!("synthetic.shape = {shape:?}"));
         }
-        if window == 0 || uses == 0 {
+        if *window == 0 || *uses == 0 {
             return Err(format!("synthetic.window = {window} and synthetic.uses = {uses}: both at least 1"));
+        }
+        if !(0.0..=1.0).contains(shapes_share) {
+            return Err(format!("synthetic.shapes_share = {shapes_share}: from 0 to 1 is possible"));
+        }
+        // Now, not at the first volume that needs it.
+        if let Some(missing) = shapes.iter().find(|path| !path.exists()) {
+            return Err(format!("synthetic.shapes: there is no {}", missing.display()));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use ndarray::{ArrayView3, Zip, s};
 
-use super::config::Config;
+use super::config::{Config, Validation};
 use super::log::Scored;
-use super::volumes::{Preparation, Volume, read_all};
+use super::volumes::{Generator, Preparation, Volume, read_all};
 use crate::cells::{self, FOREGROUND, MEMBRANE};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -37,9 +37,8 @@ impl Validator {
         if config.validation.every > 0 {
             volumes = read_all(&preparation, &config.validation.pairs)?;
             if let Some(synthetic) = &config.synthetic {
-                let seeds = (0..config.validation.synthetic).map(|i| synthetic.seed.wrapping_sub(1 + i));
-                let rendered = seeds.map(|seed| preparation.render(seed, synthetic.shape).map(Arc::new));
-                volumes.extend(rendered.collect::<Result<Vec<_>>>()?);
+                let Validation { synthetic: count, min_cell_size, .. } = config.validation;
+                volumes.extend(Generator::open(synthetic, preparation)?.held_out(count, min_cell_size)?);
             }
         }
         let options =

@@ -12,8 +12,9 @@ use crate::cells::FOREGROUND;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
-use crate::synth;
-use crate::volume::{Shape, Spacing};
+use crate::synth::shapes::Shapes;
+use crate::synth::{self, Sample};
+use crate::volume::Spacing;
 
 /// A volume with its truth; all arrays z, y, x.
 pub struct Volume {
@@ -32,6 +33,13 @@ impl Volume {
     pub fn is_isotropic(&self) -> bool {
         self.spacing
             .is_some_and(|Spacing([z, y, x])| (z / x - 1.0).abs() < 0.05 && (y / x - 1.0).abs() < 0.05)
+    }
+
+    /// Whether a cell has at least this many voxels.
+    fn has_cell(&self, min_size: u64) -> bool {
+        let mut sizes = HashMap::new();
+        self.labels.iter().filter(|&&label| label != 0).for_each(|&l| *sizes.entry(l).or_insert(0) += 1);
+        sizes.values().any(|&size: &u64| size >= min_size)
     }
 }
 
@@ -71,12 +79,8 @@ impl Preparation {
         Ok(volume)
     }
 
-    /// Renders the synthetic volume with this seed.
-    pub fn render(&self, seed: u64, shape: Shape) -> Result<Volume> {
-        let sample = synth::sample(seed, shape);
-        let spacing = sample.spacing;
-        self.prepare(sample.raw.mapv(f32::from), sample.labels, Some(spacing))
-            .map_err(|e| Error::invalid(format!("synthetic volume {seed} of shape {shape:?}: {e}")))
+    fn of_sample(&self, sample: Sample) -> Result<Volume> {
+        self.prepare(sample.raw, sample.labels, Some(sample.spacing))
     }
 
     fn prepare(&self, mut raw: Array3<f32>, labels: Array3<u32>, spacing: Option<Spacing>) -> Result<Volume> {
@@ -100,7 +104,7 @@ impl Source {
     pub fn open(config: &Config) -> Result<Self> {
         let preparation = Preparation::of(config);
         match &config.synthetic {
-            Some(synthetic) => Ok(Source::Synthetic(Renderer::new(synthetic.clone(), preparation))),
+            Some(synthetic) => Renderer::open(synthetic, preparation).map(Source::Synthetic),
             None => read_all(&preparation, &config.pairs).map(Source::Pairs),
         }
     }
@@ -143,26 +147,84 @@ pub fn read_all(preparation: &Preparation, pairs: &[Pair]) -> Result<Vec<Arc<Vol
 
 /// Renders synthetic volumes and keeps those that are still in use.
 pub struct Renderer {
-    synthetic: Synthetic,
-    preparation: Preparation,
+    generator: Generator,
     kept: HashMap<u64, Arc<Volume>>,
 }
 
+/// Makes the synthetic volumes of a run.
+pub struct Generator {
+    synthetic: Synthetic,
+    shapes: Shapes,
+    preparation: Preparation,
+}
+
+impl Generator {
+    /// Reads the shapes of cells that the run's parameters name.
+    ///
+    /// # Errors
+    /// Where one of their files cannot be read or holds no cell.
+    pub fn open(synthetic: &Synthetic, preparation: Preparation) -> Result<Self> {
+        let shapes = Shapes::read(&synthetic.shapes)?;
+        Ok(Generator { synthetic: synthetic.clone(), shapes, preparation })
+    }
+
+    /// Renders the volume with this seed; it may hold no cell.
+    ///
+    /// # Errors
+    /// Where its grey values cannot be normalised.
+    pub fn render(&self, seed: u64) -> Result<Volume> {
+        let Synthetic { shape, shapes_share, .. } = self.synthetic;
+        let sample = match self.shapes.is_empty() {
+            false if synth::shapes::has_turn(seed, shapes_share) => self.shapes.sample(seed, shape),
+            _ => synth::sample(seed, shape),
+        };
+        self.preparation
+            .of_sample(sample)
+            .map_err(|e| Error::invalid(format!("synthetic volume {seed} of shape {shape:?}: {e}")))
+    }
+
+    /// The first held-out volumes that hold at least one cell of `min_cell_size` voxels.
+    ///
+    /// # Errors
+    /// Where one cannot be rendered, or hardly any holds such a cell.
+    pub fn held_out(&self, count: u64, min_cell_size: u64) -> Result<Vec<Arc<Volume>>> {
+        let seeds = (0..20 * count).map(|i| self.synthetic.seed.wrapping_sub(1 + i));
+        let mut found = Vec::new();
+        for seed in seeds {
+            if found.len() as u64 == count {
+                break;
+            }
+            let volume = self.render(seed)?;
+            if volume.has_cell(min_cell_size) {
+                found.push(Arc::new(volume));
+            }
+        }
+        match found.len() as u64 == count {
+            true => Ok(found),
+            false => Err(Error::invalid(format!(
+                "held-out synthetic volumes of shape {:?}: hardly any has a cell of {min_cell_size} voxels",
+                self.synthetic.shape
+            ))),
+        }
+    }
+}
+
 impl Renderer {
-    fn new(synthetic: Synthetic, preparation: Preparation) -> Self {
-        Renderer { synthetic, preparation, kept: HashMap::new() }
+    fn open(synthetic: &Synthetic, preparation: Preparation) -> Result<Self> {
+        Ok(Renderer { generator: Generator::open(synthetic, preparation)?, kept: HashMap::new() })
     }
 
     /// The window moves on by one volume every `uses` cuboids.
     fn window(&self, draw: u64) -> Range<u64> {
-        let first = draw / self.synthetic.uses;
-        first..first + self.synthetic.window
+        let Synthetic { uses, window, .. } = self.generator.synthetic;
+        let first = draw / uses;
+        first..first + window
     }
 
     /// Number `i` beyond `count` is the same volume as `i - count`.
     fn seed(&self, number: u64) -> u64 {
-        let number = if self.synthetic.count > 0 { number % self.synthetic.count } else { number };
-        self.synthetic.seed.wrapping_add(number)
+        let Synthetic { seed, count, .. } = self.generator.synthetic;
+        seed.wrapping_add(if count > 0 { number % count } else { number })
     }
 
     fn take(&mut self, numbers: &[u64]) -> Result<Vec<Arc<Volume>>> {
@@ -171,9 +233,7 @@ impl Renderer {
             wanted.iter().copied().filter(|seed| !self.kept.contains_key(seed)).collect();
         missing.sort_unstable();
         missing.dedup();
-        let render = |&seed: &u64| {
-            self.preparation.render(seed, self.synthetic.shape).map(|volume| (seed, Arc::new(volume)))
-        };
+        let render = |&seed: &u64| self.generator.render(seed).map(|volume| (seed, Arc::new(volume)));
         let rendered: Vec<_> = missing.par_iter().map(render).collect::<Result<_>>()?;
         self.kept.extend(rendered);
         Ok(wanted.iter().map(|seed| self.kept[seed].clone()).collect())

@@ -41,6 +41,8 @@ fn misspelt_and_senseless_parameters_are_refused() {
     assert_refused("[synthetic]\nshape = [0, 4, 4]", "synthetic.shape");
     assert_refused("[synthetic]\n[augmentation]\nflip = 2.0", "probability outside 0 to 1");
     assert_refused("checkpoint_every = 0\n[synthetic]", "checkpoint_every = 0");
+    assert_refused("[synthetic]\nshapes = ['nowhere.tif']", "nowhere.tif");
+    assert_refused("[synthetic]\nshapes_share = 1.5", "synthetic.shapes_share = 1.5");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Lengths are in voxels of the x axis ("pixels") unless a field says otherwise; along z the voxel size ratio
 //! `anisotropy` converts.
+mod microscope;
 mod stain;
 mod tissue;
 
@@ -31,12 +32,16 @@ impl Parameters {
     /// A random stain for cells that exist already, of this mean volume in voxels.
     pub fn random_stain(anisotropy: f32, cell_volume: f32, rng: &mut impl Rng) -> Self {
         let diameter = libm::cbrtf(cell_volume * anisotropy / std::f32::consts::FRAC_PI_6);
-        Self::stained(TissueParameters { anisotropy, diameter, ..Default::default() }, rng)
+        let mut parameters =
+            Self::stained(TissueParameters { anisotropy, diameter, ..Default::default() }, rng);
+        // The cells are the truth that was asked for: none of them is cut off.
+        parameters.stain.padding = 0.0;
+        parameters
     }
 
-    fn stained(tissue: TissueParameters, rng: &mut impl Rng) -> Self {
+    pub(super) fn stained(tissue: TissueParameters, rng: &mut impl Rng) -> Self {
         let mut stain = StainParameters::random(rng);
-        stain.resolve(tissue.narrowest(), rng);
+        stain.resolve(&tissue, rng);
         Parameters { tissue, stain }
     }
 
@@ -55,4 +60,8 @@ fn within(name: &str, value: f32, low: f32, high: f32) -> Result<()> {
         true => Ok(()),
         false => Err(Error::invalid(format!("{name} = {value}: from {low} to {high} is possible"))),
     }
+}
+
+fn pick<'a, T>(rng: &mut impl Rng, choices: &'a [T]) -> &'a T {
+    &choices[rng.next_u32() as usize % choices.len()]
 }

@@ -2,9 +2,9 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::within;
+use super::{pick, within};
 use crate::error::Result;
-use crate::synth::random::{chance, direction, log_uniform, uniform};
+use crate::synth::random::{chance, direction, log_uniform, uniform, unit};
 
 /// The region that the cells fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -20,6 +20,8 @@ pub enum OutlineKind {
     Tube,
     /// A hollow ellipsoid.
     Shell,
+    /// Nothing: background alone.
+    Empty,
 }
 
 /// Shapes and sizes of the cells.
@@ -149,21 +151,43 @@ impl TissueParameters {
     /// blastomeres of an embryo, sheets of flat or columnar cells.
     pub fn random(rng: &mut impl Rng) -> Self {
         let common = Self::random_common(rng);
-        match rng.next_u32() % 12 {
-            0..4 => common,
-            4..6 => common.files(rng),
-            6..8 => common.layered(rng),
-            8..11 => common.embryo(rng),
+        match rng.next_u32() % 16 {
+            0..5 => common,
+            5..7 => common.files(rng),
+            7..9 => common.root(rng),
+            9..11 => common.layered(rng),
+            11..15 => common.embryo(rng),
             _ => common.sheet(rng),
         }
     }
 
+    /// The same tissue where most of the volume is background.
+    pub(crate) fn sparse(self, rng: &mut impl Rng) -> Self {
+        TissueParameters {
+            diameter: self.diameter.min(24.0).max(5.0 * self.anisotropy),
+            outline: *pick(rng, &[OutlineKind::Ellipsoid, OutlineKind::Slab, OutlineKind::Tube]),
+            outline_size: std::array::from_fn(|_| uniform(rng, 0.15, 0.45)),
+            outline_centre: std::array::from_fn(|_| uniform(rng, -0.7, 0.7)),
+            ..self
+        }
+    }
+
+    /// No tissue at all.
+    pub(crate) fn empty(self) -> Self {
+        TissueParameters { outline: OutlineKind::Empty, ..self }
+    }
+
     fn random_common(rng: &mut impl Rng) -> Self {
-        let anisotropy = if chance(rng, 0.3) { 1.0 } else { log_uniform(rng, 1.0, 3.5) };
+        // The network sees most volumes resampled to nearly cubic voxels.
+        let anisotropy = match unit(rng) {
+            0.0..0.55 => 1.0,
+            0.55..0.92 => log_uniform(rng, 1.0, 2.0),
+            _ => log_uniform(rng, 2.0, 6.0),
+        };
         let mixed = chance(rng, 0.2);
         TissueParameters {
             anisotropy,
-            diameter: log_uniform(rng, 10.0, 42.0).max(7.0 * anisotropy),
+            diameter: Self::random_diameter(rng).max(5.0 * anisotropy),
             spread: uniform(rng, 0.0, 0.25),
             gradient: uniform(rng, 0.0, 0.3),
             small_share: if mixed { uniform(rng, 0.1, 0.6) } else { 0.0 },
@@ -181,12 +205,44 @@ impl TissueParameters {
             min_gap: 0.5,
             outline: *pick(
                 rng,
-                &[OutlineKind::Full, OutlineKind::Ellipsoid, OutlineKind::Slab, OutlineKind::Tube],
+                &[
+                    OutlineKind::Full,
+                    OutlineKind::Full,
+                    OutlineKind::Ellipsoid,
+                    OutlineKind::Slab,
+                    OutlineKind::Tube,
+                ],
             ),
             outline_size: std::array::from_fn(|_| uniform(rng, 0.55, 1.3)),
             outline_centre: std::array::from_fn(|_| uniform(rng, -0.4, 0.4)),
             outline_axis: direction(rng),
             outline_roughness: uniform(rng, 0.0, 0.8),
+        }
+    }
+
+    /// Most cells are from 14 to 40 pixels wide.
+    fn random_diameter(rng: &mut impl Rng) -> f32 {
+        match unit(rng) {
+            0.0..0.1 => log_uniform(rng, 8.0, 14.0),
+            0.1..0.85 => log_uniform(rng, 14.0, 40.0),
+            _ => log_uniform(rng, 40.0, 80.0),
+        }
+    }
+
+    /// Files of wide cells, long or short, as in roots.
+    fn root(self, rng: &mut impl Rng) -> Self {
+        TissueParameters {
+            diameter: log_uniform(rng, 22.0, 70.0).max(5.0 * self.anisotropy),
+            spread: uniform(rng, 0.1, 0.3),
+            gradient: uniform(rng, 0.1, 0.4),
+            elongation: log_uniform(rng, 0.6, 2.8),
+            alignment: uniform(rng, 0.85, 1.0),
+            division: uniform(rng, 0.0, 0.5),
+            warp: uniform(rng, 0.02, 0.15),
+            reach: 2.0,
+            outline: *pick(rng, &[OutlineKind::Full, OutlineKind::Full, OutlineKind::Tube]),
+            outline_size: std::array::from_fn(|_| uniform(rng, 0.8, 1.6)),
+            ..self
         }
     }
 
@@ -215,7 +271,7 @@ impl TissueParameters {
 
     fn embryo(self, rng: &mut impl Rng) -> Self {
         TissueParameters {
-            diameter: log_uniform(rng, 18.0, 52.0).max(7.0 * self.anisotropy),
+            diameter: log_uniform(rng, 18.0, 60.0).max(5.0 * self.anisotropy),
             spread: uniform(rng, 0.05, 0.25),
             division: if chance(rng, 0.3) { uniform(rng, 0.0, 0.3) } else { 0.0 },
             warp: uniform(rng, 0.02, 0.12),
@@ -239,8 +295,4 @@ impl TissueParameters {
             ..self
         }
     }
-}
-
-fn pick<'a, T>(rng: &mut impl Rng, choices: &'a [T]) -> &'a T {
-    &choices[rng.next_u32() as usize % choices.len()]
 }

@@ -18,6 +18,7 @@ pub(super) fn draw(scene: &Scene) -> Array3<f32> {
     });
     add_texture(scene, &mut light);
     add_spots(scene, &mut light);
+    add_blobs(scene, &mut light);
     light
 }
 
@@ -30,10 +31,11 @@ struct Cells {
 struct Cell {
     voxels: u64,
     sum: [u64; 3],
-    /// The nucleus: its centre in voxels, its radius in pixels, its brightness.
+    /// The nucleus: its centre in voxels, its radius in pixels, its brightness and that of its rim.
     centre: [f32; 3],
     radius: f32,
     nucleus: f32,
+    rim: f32,
     haze: f32,
 }
 
@@ -58,8 +60,9 @@ impl Cells {
             return 0.0;
         }
         let cell = &self.list[label as usize];
-        let inside = if cell.nucleus == 0.0 { 0.0 } else { cell.in_nucleus(scene, at) };
-        (cell.haze + cell.nucleus * inside).max(0.0)
+        let nucleus =
+            if cell.nucleus == 0.0 && cell.rim == 0.0 { 0.0 } else { cell.nucleus_light(scene, at) };
+        (cell.haze + nucleus).max(0.0)
     }
 }
 
@@ -68,22 +71,25 @@ impl Cell {
         let stain = scene.stain;
         let mut rng = random::stream(scene.seed ^ mix(scene.seed, label, label), streams::INTERIOR);
         let diameter = libm::cbrtf(self.voxels as f32 * scene.anisotropy / std::f32::consts::FRAC_PI_6);
-        let wander = scene.voxels(0.06 * diameter);
+        let wander = scene.voxels(stain.nucleus_wander * diameter);
         self.centre = std::array::from_fn(|a| {
             self.sum[a] as f32 / self.voxels as f32 + wander[a] * random::normal(&mut rng)
         });
         self.radius = 0.5 * diameter * stain.nucleus_size * random::uniform(&mut rng, 0.8, 1.2);
         let visible = random::chance(&mut rng, stain.nuclei_share);
         self.nucleus = if visible { stain.nuclei * random::uniform(&mut rng, 0.6, 1.4) } else { 0.0 };
+        self.rim = if visible { stain.nucleus_rim } else { 0.0 };
         self.haze = stain.haze * random::log_normal(&mut rng, stain.haze_spread).min(4.0);
     }
 
-    /// 1 inside the nucleus, 0 outside, falling over its rim.
-    fn in_nucleus(&self, scene: &Scene, at: [usize; 3]) -> f32 {
+    /// Brightness of the nucleus: even inside, falling over its rim to nothing outside.
+    fn nucleus_light(&self, scene: &Scene, at: [usize; 3]) -> f32 {
         let d: [f32; 3] = std::array::from_fn(|a| at[a] as f32 - self.centre[a]);
         let true_z = d[0] * scene.anisotropy;
-        let distance = (true_z * true_z + d[1] * d[1] + d[2] * d[2]).sqrt();
-        (0.5 + (self.radius - distance) / 2.0).clamp(0.0, 1.0)
+        let depth = self.radius - (true_z * true_z + d[1] * d[1] + d[2] * d[2]).sqrt();
+        let inside = (0.5 + depth / 2.0).clamp(0.0, 1.0);
+        let on_rim = (1.0 - depth.abs() / 1.5).max(0.0);
+        self.nucleus * inside + self.rim * on_rim
     }
 }
 
@@ -92,13 +98,22 @@ fn add_texture(scene: &Scene, light: &mut Array3<f32>) {
     let stain = scene.stain;
     let length = scene.voxels(stain.texture_length);
     let mut grain = noise_octaves(scene.shape(), length, scene.seed, streams::INTERIOR + 1);
-    grain.par_mapv_inplace(|v| libm::expf(stain.texture * v));
-    light.par_iter_mut_with(&grain, |light, grain| light * grain);
-    let clouds = noise(scene.shape(), scene.voxels(30.0), scene.seed, streams::INTERIOR + 5);
+    if stain.patches > 0.0 {
+        let length = scene.voxels(stain.patch_length);
+        let patches = noise(scene.shape(), length, scene.seed, streams::INTERIOR + 6);
+        let weight = stain.patches / stain.texture.max(1e-3);
+        grain.par_iter_mut_with(&patches, |grain, patch| grain + weight * patch);
+    }
+    let texture = stain.texture.max(1e-3);
+    light.par_iter_mut_with(
+        &grain,
+        |light, v| if light == 0.0 { 0.0 } else { light * libm::expf(texture * v) },
+    );
+    let clouds = noise(scene.shape(), scene.voxels(stain.cloud_length), scene.seed, streams::INTERIOR + 5);
     ndarray::Zip::from(light).and(&clouds).and(scene.labels).par_for_each(|light, &cloud, &label| {
         // Not inside the cells: background need not be darker than what they hold.
         if label == 0 {
-            *light += stain.background * libm::expf(0.4 * cloud);
+            *light += stain.background * libm::expf(stain.clouds * cloud);
         }
     });
 }
@@ -118,6 +133,19 @@ fn add_spots(scene: &Scene, light: &mut Array3<f32>) {
         if uniform * most < share {
             add_spot(scene, light, at, brightness, radius);
         }
+    }
+}
+
+/// Large blobs of light anywhere, far brighter than a wall: dead cells, drops, what lies on the tissue.
+fn add_blobs(scene: &Scene, light: &mut Array3<f32>) {
+    let stain = scene.stain;
+    let mut rng = random::stream(scene.seed, streams::INTERIOR + 10);
+    let count = stain.blobs * 1e-6 * light.len() as f32 + random::unit(&mut rng);
+    for _ in 0..count as usize {
+        let at = scene.shape().map(|n| (random::unit(&mut rng) * n as f32) as usize);
+        let brightness = stain.blob_brightness * random::log_normal(&mut rng, 0.5);
+        let radius = stain.blob_radius * random::uniform(&mut rng, 0.5, 1.3);
+        add_spot(scene, light, at, brightness, radius);
     }
 }
 

@@ -5,9 +5,12 @@
 mod camera;
 mod interior;
 mod optics;
+mod padding;
 mod walls;
 
 use ndarray::Array3;
+
+pub(super) use padding::visible;
 
 use crate::synth::parameters::StainParameters;
 use crate::volume::{Shape, Spacing};
@@ -17,6 +20,7 @@ mod streams {
     pub(super) const WALLS: u64 = 100;
     pub(super) const INTERIOR: u64 = 200;
     pub(super) const OPTICS: u64 = 300;
+    pub(super) const HOT_PIXELS: u64 = 400;
     /// One for each plane from here on.
     pub(super) const CAMERA: u64 = 1 << 32;
 }
@@ -41,12 +45,14 @@ impl Scene<'_> {
     }
 }
 
-/// Renders a label volume (0 is background) with voxels of the given size: grey values, whole numbers up to 255
-/// or 65535 as `stain.bits` says. The result depends on the arguments alone, not on the number of threads.
+/// Renders a label volume (0 is background) with voxels of the given size: grey values, whole numbers up to 255,
+/// 4095 or 65535 as `stain.bits` says. The result depends on the arguments alone, not on the number of threads.
 pub fn render(labels: &Array3<u32>, stain: &StainParameters, spacing: Spacing, seed: u64) -> Array3<f32> {
     let anisotropy = (spacing.0[0] / spacing.0[2]) as f32;
     let scene = Scene { labels, stain, anisotropy, seed };
     let walls = walls::draw(&scene);
     let light = optics::image(&scene, walls, interior::draw(&scene));
-    camera::expose(&scene, light)
+    let mut image = camera::expose(&scene, light);
+    padding::blank(stain, &mut image);
+    image
 }

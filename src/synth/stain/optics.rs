@@ -21,6 +21,7 @@ pub(super) fn image(scene: &Scene, walls: Walls, interior: Array3<f32>) -> Array
     make_uneven(scene, &mut light);
     defocus(scene, &mut light);
     scatter(scene, &mut light);
+    mix_planes(scene, &mut light);
     stripe(scene, &mut light);
     attenuate(scene, &mut light);
     light
@@ -81,6 +82,17 @@ fn defocus(scene: &Scene, light: &mut Array3<f32>) {
     });
 }
 
+/// Mixes in the light of the planes above and below, as a sheet of light does that is thicker than the depth of focus.
+fn mix_planes(scene: &Scene, light: &mut Array3<f32>) {
+    let share = scene.stain.crosstalk;
+    if share > 0.0 {
+        let [z, y, x] = scene.voxels(scene.stain.crosstalk_length);
+        let mut wide = light.clone();
+        gaussian_blur(&mut wide, [z, 0.25 * y, 0.25 * x], 2.0);
+        light.par_iter_mut_with(&wide, |sharp, wide| sharp + share * (wide - sharp));
+    }
+}
+
 /// Spreads a share of the light into a wide halo.
 fn scatter(scene: &Scene, light: &mut Array3<f32>) {
     let share = scene.stain.scatter;
@@ -132,12 +144,19 @@ fn coarse(light: &Array3<f32>) -> Array3<f32> {
     out
 }
 
+/// Loss of light along z and along y.
 fn attenuate(scene: &Scene, light: &mut Array3<f32>) {
-    let loss = scene.stain.attenuation;
-    let planes = light.dim().0 as f32;
+    let stain = scene.stain;
+    let (planes, rows, _) = light.dim();
+    let left = |loss: f32, i: usize, n: usize| {
+        let depth = (i as f32 + 0.5) / n as f32;
+        libm::expf(if loss < 0.0 { loss * (1.0 - depth) } else { -loss * depth })
+    };
+    let sideways: Vec<f32> = (0..rows).map(|y| left(stain.sideways, y, rows)).collect();
     light.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(z, mut plane)| {
-        let depth = (z as f32 + 0.5) / planes;
-        let left = libm::expf(if loss < 0.0 { loss * (1.0 - depth) } else { -loss * depth });
-        plane.mapv_inplace(|v| v * left);
+        let left = left(stain.attenuation, z, planes);
+        for (mut row, sideways) in plane.outer_iter_mut().zip(&sideways) {
+            row.mapv_inplace(|v| v * (left * sideways));
+        }
     });
 }
