@@ -75,13 +75,18 @@ impl Filling {
         }
     }
 
-    fn applied(self, mut parameters: Parameters, rng: &mut impl Rng) -> Parameters {
-        parameters.tissue = match self {
-            Filling::Empty => parameters.tissue.empty(),
-            Filling::Sparse => parameters.tissue.sparse(rng),
-            Filling::Ample => parameters.tissue,
+    fn applied(self, parameters: Parameters, rng: &mut impl Rng) -> Parameters {
+        let Parameters { tissue, mut stain } = parameters;
+        let tissue = match self {
+            Filling::Empty => {
+                // What would have been vesicles is debris.
+                stain.debris = stain.debris.max(stain.spots);
+                tissue.empty()
+            }
+            Filling::Sparse => tissue.sparse(rng),
+            Filling::Ample => tissue,
         };
-        parameters
+        Parameters { tissue, stain }
     }
 
     fn is_reached(self, labels: &Array3<u32>) -> bool {

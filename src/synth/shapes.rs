@@ -18,6 +18,8 @@ use crate::volume::{Shape, Spacing};
 const AT_BORDER: u16 = 1 << 15;
 /// Draws until enough of the volume is tissue.
 const DRAWS: u64 = 6;
+/// Views to choose from.
+const VIEWS: usize = 4;
 /// Share of the volume that is enough.
 const ENOUGH: f64 = 0.1;
 
@@ -81,7 +83,7 @@ impl Shapes {
         loop {
             let mut rng = random::stream(seed, SHAPES + 1 + number);
             let source = &self.sources[rng.next_u32() as usize % self.sources.len()];
-            let labels = source.seen(&View::random(source, tissue, &mut rng), tissue, shape, seed);
+            let labels = source.seen(&View::best(source, tissue, shape, &mut rng), tissue, shape, seed);
             let inside = labels.iter().filter(|&&label| label != 0).count();
             if number == DRAWS || inside as f64 >= ENOUGH * labels.len() as f64 {
                 return mend(split(labels), tissue.min_volume, 0);
@@ -185,6 +187,25 @@ struct View {
 }
 
 impl View {
+    /// Of a few random views the one that sees the most of the source: where it ends cells have flat faces.
+    fn best(source: &Source, tissue: &TissueParameters, shape: Shape, rng: &mut impl Rng) -> Self {
+        let half = [tissue.anisotropy, 1.0, 1.0];
+        let half: [f32; 3] = std::array::from_fn(|a| 0.5 * half[a] * shape[a] as f32);
+        let seen = |view: &View| {
+            let corner = |i: usize| std::array::from_fn(|a| if i >> a & 1 == 0 { half[a] } else { -half[a] });
+            let inside = |i: &usize| source.voxel(view.source(corner(*i)).map(|x| x as isize)).is_some();
+            (0..8).filter(inside).count()
+        };
+        let mut best = View::random(source, tissue, rng);
+        for _ in 1..VIEWS {
+            let other = View::random(source, tissue, rng);
+            if seen(&other) > seen(&best) {
+                best = other;
+            }
+        }
+        best
+    }
+
     fn random(source: &Source, tissue: &TissueParameters, rng: &mut impl Rng) -> Self {
         let scale = source.diameter / tissue.diameter;
         let rotation = turned(rng);

@@ -42,7 +42,7 @@ impl StainParameters {
         self.separation = self.separation.min(0.25 * width);
         self.crosstalk_length = self.crosstalk_length.min(0.3 * width);
         self.plane_step = self.plane_step.min(0.3 * width / tissue.anisotropy).max(1.0);
-        self.pixel_step = self.pixel_step.min(0.12 * width).max(1.0);
+        self.pixel_step = self.pixel_step.min(if self.haze > 0.2 { 0.08 } else { 0.12 } * width).max(1.0);
         self.blob_radius = self.blob_radius.min(0.6 * width);
     }
 
@@ -67,7 +67,7 @@ impl StainParameters {
         self.background = self.haze * log_uniform(rng, 0.05, 1.0);
         self.uneven = uniform(rng, 0.2, 0.9);
         self.sideways = uniform(rng, -2.0, 2.0);
-        self.scatter = uniform(rng, 0.1, 0.5);
+        self.scatter = uniform(rng, 0.1, 0.4);
         self.crosstalk = uniform(rng, 0.05, 0.4);
         self.crosstalk_length = log_uniform(rng, 3.0, 16.0);
         self.stripes = if chance(rng, 0.5) { uniform(rng, 0.02, 0.15) } else { 0.0 };
@@ -75,8 +75,11 @@ impl StainParameters {
         self.blob_brightness = log_uniform(rng, 1.0, 10.0);
         self.blob_radius = log_uniform(rng, 4.0, 14.0);
         self.gaps *= 0.5;
-        self.photons = log_uniform(rng, 40.0, 4000.0);
-        self.noise = log_uniform(rng, 0.001, 0.04);
+        self.nuclei = self.nuclei.min(0.8 * self.haze);
+        // What the haze fills has no dark end to cut off, and few photons would hide the walls in it.
+        self.offset = uniform(rng, -0.03, 0.12);
+        self.photons = log_uniform(rng, 100.0, 4000.0);
+        self.noise = log_uniform(rng, 0.001, 0.03);
     }
 
     /// A point scanner deep in the tissue: walls fade into the noise, the more so those that lie flat.
@@ -86,7 +89,8 @@ impl StainParameters {
         self.defocus = uniform(rng, 0.1, 0.6);
         self.scatter = uniform(rng, 0.0, 0.3);
         self.haze = log_uniform(rng, 0.01, 0.15);
-        // A dozen photons or so of a wall arrive from the far end.
+        // Faint walls are not cut off: traces of them are left.
+        self.offset = uniform(rng, -0.02, 0.12);
         self.photons = log_uniform(rng, 8.0, 200.0) * libm::expf(0.5 * loss);
         self.noise = log_uniform(rng, 0.001, 0.03);
     }
@@ -177,7 +181,7 @@ impl StainParameters {
     fn random_values(&mut self, rng: &mut impl Rng) {
         self.offset = if chance(rng, 0.2) { uniform(rng, -0.3, -0.1) } else { uniform(rng, -0.12, 0.12) };
         self.saturation = log_uniform(rng, 0.0005, 0.06);
-        self.gamma = log_uniform(rng, 0.6, 1.3);
+        self.gamma = if chance(rng, 0.6) { log_uniform(rng, 0.6, 1.3) } else { 1.0 };
         self.bits = *pick(rng, &[8, 8, 8, 8, 8, 8, 12, 12, 16, 16]);
         self.exposure = if chance(rng, 0.3) { log_uniform(rng, 0.08, 1.0) } else { 1.0 };
         self.padding = if chance(rng, 0.1) { uniform(rng, 0.05, 0.4) } else { 0.0 };
