@@ -4,15 +4,16 @@
 //! [`Scaling`], one multiplication and one subtraction a voxel, so that nothing depends on how the volume is later
 //! cut into blocks. Percentiles are exact, whatever the voxel type.
 mod sorted;
-mod walls;
+pub mod survey;
 
 use std::fmt;
 use std::str::FromStr;
 
-use ndarray::{Array3, ArrayView3, s};
+use ndarray::{ArrayView3, s};
 
 use crate::error::{Error, Result};
 use crate::volume::{Shape, Volume};
+use survey::Survey;
 
 /// How grey values become the network's input. The names are those of `--normalize` and of model metadata.
 #[derive(
@@ -94,13 +95,14 @@ impl Normalization {
         let read = |[z, y, x]: Shape, [depth, height, width]: Shape| {
             voxels.slice(s![z..z + depth, y..y + height, x..x + width]).to_owned()
         };
+        let shape = voxels.dim().into();
         let fit = Fit { normalization: *self, percentiles: None };
-        fit.to(voxels.dim().into(), |positions| sorted::of_array(voxels, positions), read)
+        fit.to(shape, |positions| sorted::of_array(voxels, positions), || Survey::with(shape, read).range())
     }
 
     /// As [`fit`](Self::fit), reading the volume where it lies; errors name its file.
     pub fn fit_volume(&self, volume: &Volume) -> Result<Scaling> {
-        Fit { normalization: *self, percentiles: None }.volume(volume)
+        Fit { normalization: *self, percentiles: None }.volume(volume, &Survey::of(volume))
     }
 }
 
@@ -114,23 +116,22 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// The scaling of a volume.
+    /// The scaling of a volume that was surveyed.
     ///
     /// # Errors
     /// Those of [`Normalization::fit`], which name the volume's file, and where the normalisation has no percentiles.
-    pub fn volume(&self, volume: &Volume) -> Result<Scaling> {
+    pub fn volume(&self, volume: &Volume, survey: &Survey) -> Result<Scaling> {
         let sorted = |positions: [f64; 5]| sorted::of_volume(volume, positions);
-        self.to(volume.shape(), sorted, |start, extent| volume.read_f32(start, extent))
-            .map_err(|error| error.about(volume.name()))
+        self.to(volume.shape(), sorted, || survey.range()).map_err(|error| error.about(volume.name()))
     }
 
-    /// Fits to a volume of `shape`; `sorted` gives the values at positions of the sorted voxels, `read` the voxels of a
-    /// region (first voxel, extent).
+    /// Fits to a volume of `shape`; `sorted` gives the values at positions of the sorted voxels, `walls` darkness and
+    /// the brightness of walls.
     fn to(
         &self,
         shape: Shape,
         sorted: impl Fn([f64; 5]) -> Result<[f64; 5]>,
-        read: impl Fn(Shape, Shape) -> Array3<f32> + Sync,
+        walls: impl FnOnce() -> Option<[f64; 2]>,
     ) -> Result<Scaling> {
         let count: usize = shape.iter().product();
         if count == 0 {
@@ -149,7 +150,7 @@ impl Fit {
                 let Percentiles([p, q]) = self.percentiles.unwrap_or_default();
                 return Err(Error::invalid(format!("percentiles {p} and {q} are both {low}: take others")));
             }
-            Normalization::Local if self.percentiles.is_none() => match walls::range(shape, read) {
+            Normalization::Local if self.percentiles.is_none() => match walls() {
                 Some([low, high]) => (low, high, 1.0),
                 None => (min, max, 1.0),
             },

@@ -12,6 +12,7 @@
 //! | [`ops`] | the operations of the network and of the clustering, one file each |
 //! | [`supervoxels`], [`tascan`], [`cells`] | classes become super voxels, super voxels become cells |
 //! | [`pipeline`] | all of the above, from file to labels |
+//! | [`doubts`] | reasons to doubt the result |
 //! | [`metrics`] | predicted cells are scored against the truth |
 //! | [`synth`], [`train`] | synthetic tissue with its truth, and the training of a network |
 //! | [`cases`] | every operation beside its equal on a GPU, to be compared and timed |
@@ -20,6 +21,7 @@ pub mod cases;
 pub mod cells;
 pub mod cli;
 pub mod device;
+pub mod doubts;
 pub mod error;
 pub mod grey;
 pub mod intensity;

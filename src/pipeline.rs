@@ -23,13 +23,15 @@ use std::time::Instant;
 
 use crate::cells::{self, Cells, Stage};
 use crate::device::Device;
+use crate::doubts;
 use crate::error::{Error, Result};
 use crate::grey::Grey;
+use crate::intensity::survey::Survey;
 use crate::intensity::{Fit, Normalization, Percentiles, Scaling};
 use crate::network::engine;
 use crate::network::prediction::{Prediction, Predictor};
 use crate::ops::contrast::Contrast;
-use crate::scale::choice::{self, Look};
+use crate::scale::choice::{self, Choice, Look};
 use crate::scale::{Sampled, Sampling, Scale};
 use crate::volume::{Shape, Volume};
 use crate::weights::Weights;
@@ -99,12 +101,16 @@ pub struct Options {
 pub struct Segmentation {
     /// The grid on which the network saw the volume.
     pub sampling: Sampling,
+    /// What was assumed of the voxel size, where something was.
+    pub assumption: Option<String>,
     /// Classes and, if kept, probabilities.
     pub prediction: Prediction,
     /// The cells and, if kept, the super voxels.
     pub cells: Cells,
     /// The stages in their order.
     pub stages: Vec<Stage>,
+    /// Reasons to doubt the result, each with what to try.
+    pub doubts: Vec<String>,
 }
 
 /// Is told how far the work is, by the thread of one device or another.
@@ -137,23 +143,27 @@ pub fn segment(
     let mut stages = Vec::new();
     let normalization = options.normalization.unwrap_or(model.normalization);
     let fit = Fit { normalization, percentiles: options.percentiles };
-    let scaling = timed(&mut stages, "normalisation", || fit.volume(volume))?;
+    let survey = timed(&mut stages, "survey", || Survey::of(volume));
+    let scaling = timed(&mut stages, "normalisation", || fit.volume(volume, &survey))?;
     let scaling = if options.invert { scaling.inverted() } else { scaling };
     let contrast = (normalization == Normalization::Local).then_some(model.contrast);
-    let input = Input { volume, scaling, contrast };
-    let (sampling, predictor) = match options.scale.sampling(volume.spacing()) {
-        Some(sampling) => (sampling, None),
-        None => timed(&mut stages, "scale", || input.choose_sampling(model, &options.device))?,
+    let input = Input { volume, survey: &survey, scaling, contrast };
+    let (choice, predictor) = match options.scale.sampling(volume.spacing()) {
+        Some(sampling) => (Choice { sampling, ..Choice::of_width(1.0, volume.spacing()) }, None),
+        None => timed(&mut stages, "scale", || input.choose(model, &options.device))?,
     };
+    let Choice { sampling, spacing, assumption, doubt } = choice;
     let mut prediction =
         timed(&mut stages, "network", || input.predict(sampling, predictor, model, options, observer))?;
     let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
-    let cells = cells::label_cells_from(&options.device, classes, on_gpu, volume.spacing(), &options.cells)
+    let doubts = [doubts::of_walls(&survey, options.invert), doubt, doubts::of_classes(classes)];
+    let cells = cells::label_cells_from(&options.device, classes, on_gpu, spacing, &options.cells)
         .and_then(|cells| cells.require_some(classes))
         .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
-    Ok(Segmentation { sampling, prediction, cells, stages })
+    let doubts = doubts.into_iter().flatten().collect();
+    Ok(Segmentation { sampling, assumption, prediction, cells, stages, doubts })
 }
 
 /// Runs a stage and notes its time.
@@ -167,6 +177,7 @@ pub fn timed<T>(stages: &mut Vec<Stage>, name: &'static str, stage: impl FnOnce(
 /// What the network is given.
 struct Input<'a> {
     volume: &'a Volume,
+    survey: &'a Survey,
     scaling: Scaling,
     contrast: Option<Contrast>,
 }
@@ -211,27 +222,30 @@ impl<'a> Input<'a> {
     }
 
     /// The grid that the volume's cells ask for, and the predictor that has found out. No option has a say in it.
-    fn choose_sampling(&self, model: &Model, device: &Device) -> Result<(Sampling, Option<Predictor>)> {
+    fn choose(&self, model: &Model, device: &Device) -> Result<(Choice, Option<Predictor>)> {
         let spacing = self.volume.spacing();
-        let sampling = |scale: usize| Sampling::cubes(scale as f64, spacing);
         if self.volume.len() < choice::LEAST_VOXELS {
-            return Ok((Sampling::STORED, None));
+            return Ok((Choice { sampling: Sampling::STORED, ..Choice::of_width(1.0, spacing) }, None));
         }
         let predictor = Predictor::on(device, &model.weights, false)?;
-        let look = |sampling, region| self.look(sampling, region, &predictor, device);
-        let chosen = choice::choose(sampling, look).map_err(|error| error.about(self.volume.name()))?;
-        Ok((sampling(chosen), Some(predictor)))
+        let shape = self.volume.shape();
+        let extent = shape.map(|extent| extent.min(choice::REGION * 2));
+        let start = self.survey.richest(shape, extent);
+        let centre = [0, 1, 2].map(|axis| start[axis] + extent[axis] / 2);
+        let look = |sampling| self.look(sampling, centre, &predictor, device);
+        let choice = choice::choose(spacing, look).map_err(|error| error.about(self.volume.name()))?;
+        Ok((choice, Some(predictor)))
     }
 
-    /// The cells in the middle of the volume on a grid, at most `region` voxels of the volume.
+    /// The cells around `centre` (in stored voxels) on a grid.
     fn look(
         &self,
         sampling: Sampling,
-        region: Shape,
+        centre: Shape,
         predictor: &Predictor,
         device: &Device,
     ) -> Result<Look> {
-        let (first, extent) = choice::middle(sampling.shape(self.volume.shape()), sampling, region);
+        let (first, extent) = choice::region(sampling.shape(self.volume.shape()), sampling, centre);
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(sampling, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
@@ -239,6 +253,6 @@ impl<'a> Input<'a> {
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges = self.volume.spacing().map(|spacing| sampling.edges(Some(spacing)));
         let cells = cells::label_cells_on(device, classes.view(), edges, &cells::Options::default())?;
-        Ok(Look::at(cells.labels.view(), cells.count))
+        Ok(Look { sampling, start: first, labels: cells.labels })
     }
 }

@@ -1,6 +1,7 @@
 //! Normalisation against sorted values and against the authors' formula.
 use ndarray::Array3;
 use proptest::prelude::*;
+use tascan::intensity::survey::Survey;
 use tascan::intensity::{Fit, Normalization, Percentiles, Scaling};
 use tascan::volume::{Sample, Volume};
 
@@ -218,13 +219,71 @@ fn percentiles_of_the_user_become_0_and_1() {
     let stored = Volume::from_array(image.clone(), None);
     for normalization in [Normalization::Robust, Normalization::Local] {
         let fit = Fit { normalization, percentiles: Some("5,60".parse().unwrap()) };
-        let scaling = fit.volume(&stored).unwrap();
+        let scaling = fit.volume(&stored, &Survey::of(&stored)).unwrap();
         let ends = [percentile(&image, 5.0), percentile(&image, 60.0)].map(|p| scaling.apply(p as f32));
         assert_close(&ends, &[0.0, 1.0], 1e-6);
     }
     let fit = Fit { normalization: Normalization::MinMax, percentiles: Some(Percentiles([1.0, 99.0])) };
-    assert!(fit.volume(&stored).unwrap_err().to_string().contains("minmax has no percentiles"));
+    assert!(
+        fit.volume(&stored, &Survey::of(&stored))
+            .unwrap_err()
+            .to_string()
+            .contains("minmax has no percentiles")
+    );
     let flat = Volume::from_array(volume(|i| f32::from(u8::from(i < 9))), None);
     let fit = Fit { normalization: Normalization::Local, percentiles: Some(Percentiles([1.0, 99.0])) };
-    assert!(fit.volume(&flat).unwrap_err().to_string().contains("percentiles 1 and 99 are both 0"));
+    assert!(
+        fit.volume(&flat, &Survey::of(&flat))
+            .unwrap_err()
+            .to_string()
+            .contains("percentiles 1 and 99 are both 0")
+    );
+}
+
+fn survey(volume: &Array3<f32>) -> Survey {
+    Survey::of(&Volume::from_array(volume.clone(), None))
+}
+
+#[test]
+fn the_region_that_shows_the_most_has_the_tissue() {
+    let shape = [128, 96, 112];
+    let everywhere = survey(&walls(shape, [0; 3]));
+    assert_eq!(
+        everywhere.richest(shape, [40, 40, 50]),
+        [44, 28, 31],
+        "the middle where there is tissue everywhere"
+    );
+    let corner = survey(&walls(shape, [88, 60, 70]));
+    let start = corner.richest(shape, [40, 36, 42]);
+    assert!(start[0] >= 72 && start[1] >= 44 && start[2] >= 54, "{start:?}");
+    assert!((0..3).all(|a| start[a] + [40, 36, 42][a] <= shape[a]), "{start:?}");
+    assert_eq!(corner.richest(shape, shape), [0; 3]);
+    let nothing = survey(&Array3::from_elem(shape, 3.0));
+    assert_eq!((nothing.range(), nothing.richest(shape, [8, 8, 8])), (None, [60, 44, 52]));
+}
+
+#[test]
+fn dark_walls_are_told_from_bright_ones() {
+    let bright = walls([48, 50, 60], [0; 3]);
+    // Cells of 12 voxels in walls of two have more wall than inside; real cells are wider.
+    let wide = Array3::from_shape_fn([48, 50, 60], |(z, y, x)| bright[[z / 2, y / 2, x / 2]]);
+    let dark = wide.mapv(|value| 1.0 - value);
+    assert!(survey(&wide).skewness() > 0.0 && survey(&dark).skewness() < 0.0);
+    for (volume, invert, doubted) in
+        [(&wide, false, false), (&wide, true, true), (&dark, false, true), (&dark, true, false)]
+    {
+        let doubt = tascan::doubts::of_walls(&survey(volume), invert);
+        assert_eq!(doubt.as_ref().is_some_and(|doubt| doubt.contains("--invert")), doubted, "{doubt:?}");
+    }
+    assert_eq!(tascan::doubts::of_walls(&survey(&Array3::zeros([20, 20, 20])), false), None);
+}
+
+#[test]
+fn classes_without_membrane_are_doubted() {
+    let classes = |membrane: usize| {
+        Array3::from_shape_fn([10, 10, 10], |(z, y, x)| if (z * 10 + y) * 10 + x < membrane { 1 } else { 2 })
+    };
+    assert!(tascan::doubts::of_classes(classes(20).view()).unwrap().contains("--scale"));
+    assert_eq!(tascan::doubts::of_classes(classes(100).view()), None);
+    assert_eq!(tascan::doubts::of_classes(Array3::zeros([4, 4, 4]).view()), None);
 }

@@ -4,7 +4,7 @@ use tascan::intensity::Normalization;
 use tascan::metrics::{self, Scores};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::pipeline::{self, Model, Segmentation};
-use tascan::scale::choice::{self, Look};
+use tascan::scale::choice::{self, Choice, Look};
 use tascan::scale::{Sampled, Sampling, Scale, Step};
 use tascan::synth::{self, Parameters, Sample};
 use tascan::{Shape, Spacing, Volume};
@@ -217,72 +217,91 @@ fn scales_are_written_as_they_are_read() {
     }
 }
 
-/// What is chosen for cubic voxels and cells of this diameter, of which scales finer than `whole` find twice as many,
-/// and the scales that were looked at.
-fn chosen(diameter: f64, whole: usize) -> (usize, Vec<usize>) {
-    let mut looks = Vec::new();
-    let look = |sampling: Sampling, region: Shape| {
-        let scale = sampling.0[0].as_whole().unwrap();
-        assert!(region[0] <= scale * choice::REGION);
-        looks.push(scale);
-        Ok(Look { diameter: diameter / scale as f64, cells: if scale < whole { 200 } else { 100 } })
-    };
-    let scale = choice::choose(|scale| Sampling::whole([scale; 3]), look).unwrap();
-    (scale, looks)
+/// Cells of a network that finds boxes of `cells` stored voxels (z, y, x) as they are, where they have 6 to 40 points on the
+/// grid; that shreds wider ones into boxes of 20 points, and finds none that are narrower.
+fn fake(cells: [f64; 3], sampling: Sampling, volume: Shape) -> Look {
+    let steps = sampling.steps();
+    let points = [0, 1, 2].map(|axis| cells[axis] / steps[axis]);
+    let found = points.map(|points| if points > 40.0 { 20.0 } else { points });
+    let (start, extent) = choice::region(sampling.shape(volume), sampling, volume.map(|extent| extent / 2));
+    let labels = Array3::from_shape_fn(extent, |(z, y, x)| {
+        let number =
+            [(0, z), (1, y), (2, x)].map(|(axis, i)| ((start[axis] + i) as f64 / found[axis]) as u32);
+        let is_found = found.iter().all(|&points| points >= 6.0);
+        u32::from(is_found) * (1 + number[0] + 1000 * number[1] + 1_000_000 * number[2])
+    });
+    Look { sampling, start, labels }
+}
+
+fn chosen(cells: [f64; 3], spacing: Option<Spacing>) -> Choice {
+    choice::choose(spacing, |sampling| Ok(fake(cells, sampling, [600; 3]))).unwrap()
 }
 
 #[test]
-fn the_finest_scale_at_which_cells_are_narrow_enough_is_chosen() {
-    assert_eq!(chosen(0.0, 2), (1, vec![2]));
-    assert_eq!(chosen(31.0, 2), (1, vec![2]));
-    assert_eq!(chosen(33.0, 2), (2, vec![2, 3, 1, 2]));
-    assert_eq!(chosen(63.0, 2), (2, vec![2, 3, 1, 2]));
-    assert_eq!(chosen(80.0, 3), (3, vec![2, 3, 4, 2, 3]));
-    assert_eq!(chosen(9999.0, 8).0, 8);
+fn chords_are_the_mean_extents_of_cells() {
+    let look = fake([12.0, 24.0, 30.0], grid("1,2,3/2"), [240; 3]);
+    let chords = look.chords().unwrap();
+    for (chord, expected) in chords.iter().zip([12.0, 24.0, 30.0]) {
+        // Cells at the faces of the region are cut.
+        assert!((chord / expected - 1.0).abs() <= 0.2, "{chords:?}");
+    }
+    assert_eq!(Look { labels: Array3::zeros((4, 4, 4)), ..look }.chords(), None);
 }
 
 #[test]
-fn a_finer_scale_that_finds_the_same_cells_is_preferred() {
-    assert_eq!(chosen(50.0, 1).0, 1);
-    assert_eq!(chosen(80.0, 1).0, 2);
-    let counts = |fine: u32, coarse: u32| {
-        let look = |sampling: Sampling, _: Shape| {
-            let scale = sampling.0[0].voxels;
-            Ok(Look { diameter: 50.0 / f64::from(scale), cells: if scale == 1 { fine } else { coarse } })
-        };
-        choice::choose(|scale| Sampling::whole([scale; 3]), look).unwrap()
-    };
-    for (fine, coarse, scale) in [(125, 100, 1), (126, 100, 2), (80, 100, 1), (79, 100, 2), (0, 0, 2)] {
-        assert_eq!(counts(fine, coarse), scale, "{fine} and {coarse} cells");
+fn the_grid_suits_the_width_of_the_cells_and_not_of_their_shreds() {
+    let cubes = Some(Spacing([0.2; 3]));
+    for width in [20.0, 45.0, 70.0, 100.0, 150.0] {
+        let Choice { sampling, spacing, assumption, doubt } = chosen([width; 3], cubes);
+        let points = width / sampling.0[0].voxels();
+        assert!((0.6..=1.6).contains(&(points / choice::CHORD)), "{width}: {points} points at {sampling}");
+        assert_eq!((spacing, assumption, doubt), (cubes, None, None));
     }
 }
 
 #[test]
-fn the_choice_counts_the_voxels_that_the_network_sees() {
-    // Cells of 40 x 40 voxels in planes 4 times as far apart: 10 planes, the diameter of the same volume is 25.
-    let sampling = |scale: usize| Sampling::whole([1, scale, scale]);
-    let look = |sampling: Sampling, _: Shape| {
-        let voxels = 40.0 * 40.0 * 10.0 / sampling.steps().iter().product::<f64>();
-        Ok(Look { diameter: voxels.cbrt(), cells: 100 })
-    };
-    assert_eq!(choice::choose(sampling, look).unwrap(), 1);
+fn cells_wider_than_any_look_suits_are_doubted() {
+    let choice = chosen([310.0; 3], Some(Spacing([1.0; 3])));
+    assert!(choice.doubt.unwrap().contains("--scale"));
 }
 
 #[test]
-fn the_typical_cell_holds_the_median_voxel() {
-    // 30 cells of one voxel, one of 20, one of 60: half of the 110 voxels lie in cells of at most 60.
-    let mut labels = Array3::<u32>::zeros((1, 2, 100));
-    for i in 0..110 {
-        labels[[0, i / 100, i % 100]] = if i < 30 { i as u32 + 1 } else { 31 + u32::from(i >= 50) };
+fn planes_are_as_far_apart_as_cells_look_where_nothing_is_stated() {
+    for proportion in [1.0, 1.2, 2.0, 4.0] {
+        let choice = chosen([40.0 / proportion, 40.0, 40.0], None);
+        let Spacing([z, y, x]) = choice.spacing.unwrap_or(Spacing([1.0; 3]));
+        assert!((z / proportion / y).ln().abs() <= 0.3 && y == x, "{proportion}: {z} x {y} x {x}");
+        assert!(choice.assumption.unwrap().contains("no voxel size is stated"));
+        // Points are longer along z than cubes would be, and shorter than voxels are.
+        let [z, y, x] = choice.sampling.steps();
+        assert!(z <= y && y <= z * proportion * 1.35 && y == x, "{proportion}: {}", choice.sampling);
     }
-    let volume = Look::at(labels.view(), 32).diameter.powi(3) * std::f64::consts::PI / 6.0;
-    assert!((volume - 60.0).abs() <= 1e-9, "{volume}");
-    assert_eq!(Look::at(Array3::zeros((2, 2, 2)).view(), 0).diameter, 0.0);
 }
 
 #[test]
-fn looks_go_to_the_middle() {
-    assert_eq!(choice::middle([5, 64, 200], grid("1,2,2"), [128, 128, 256]), ([0, 0, 36], [5, 64, 128]));
+fn a_stated_voxel_size_is_believed_unless_cells_look_quite_different() {
+    let stated = Some(Spacing([0.5, 0.25, 0.25]));
+    for cells in [[20.0, 40.0, 40.0], [35.0, 40.0, 40.0], [12.0, 40.0, 40.0]] {
+        let choice = chosen(cells, stated);
+        assert_eq!((choice.spacing, choice.assumption), (stated, None), "{cells:?}");
+    }
+    let wrong = chosen([40.0; 3], Some(Spacing([2.0, 0.25, 0.25])));
+    assert!(wrong.assumption.unwrap().contains("8.0 pixels apart"));
+    let Spacing([z, y, x]) = wrong.spacing.unwrap();
+    assert!((z / y).ln().abs() <= 0.3 && y == 0.25 && x == 0.25);
+}
+
+#[test]
+fn a_volume_without_cells_stays_as_it_is() {
+    let nothing = |sampling| Ok(Look { sampling, start: [0; 3], labels: Array3::zeros((8, 8, 8)) });
+    let choice = choice::choose(None, nothing).unwrap();
+    assert_eq!((choice.sampling, choice.doubt), (Sampling::STORED, None));
+}
+
+#[test]
+fn regions_lie_around_their_centre_and_within_the_volume() {
+    assert_eq!(choice::region([5, 100, 200], grid("1,2,2"), [2, 100, 200]), ([0, 14, 64], [5, 72, 72]));
+    assert_eq!(choice::region([100, 100, 100], grid("1/2,1,1"), [49, 3, 99]), ([28, 0, 28], [72; 3]));
 }
 
 /// A tissue with cubic voxels and cells of this diameter.

@@ -27,6 +27,9 @@ pub struct Report {
     sampling: Option<Sampling>,
     cells: u32,
     stages: Vec<Stage>,
+    /// Reasons to doubt the result, each with what to try; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// The most memory that the process has held so far.
     peak_memory_bytes: Option<u64>,
 }
@@ -50,6 +53,7 @@ impl Report {
             sampling: None,
             cells,
             stages,
+            warnings: Vec::new(),
             peak_memory_bytes: memory::peak(),
         }
     }
@@ -59,11 +63,19 @@ impl Report {
         Self { scale: Some(sampling.steps()), sampling: Some(sampling), ..self }
     }
 
+    /// Of a result that is to be doubted for these reasons.
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
+    }
+
     /// A line for the user, and more for the one who asks for it.
     fn log(&self) {
         let seconds: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
         let scale = self.sampling.map_or(String::new(), |sampling| format!(", scale {sampling}"));
         tracing::info!("{}: {} cells -> {} ({seconds:.1} s{scale})", self.input, self.cells, self.output);
+        for warning in &self.warnings {
+            tracing::warn!("warning: {}: {warning}", self.input);
+        }
         for stage in &self.stages {
             tracing::debug!("{:>16} {:8.3} s", stage.name, stage.seconds);
         }

@@ -1,115 +1,276 @@
-//! The scale that a volume's cells ask for, from looks at the middle of the volume at several scales.
+//! The grid that a volume's cells ask for, from looks at a region of the volume on several grids.
 //!
-//! The typical cell, the one in which the median voxel of all cells lies, is to be at most [`WIDEST`] voxels wide
-//! where the network sees it. A look at scale f tells that width at scale f - 1 as well, in an eighth of the voxels
-//! or less, and finds it where f - 1 would shred the cells. So the finest scale that is coarse enough is proposed.
-//! Looks begin at 2 and go on only while cells are too wide: cells so small that a look melts them never make it
-//! coarser. Clear walls hold wider cells together too; where the scale one finer than the proposed one finds about as
-//! many cells in the same region, neither shreds nor joins them, it is taken: it shows more of the walls.
+//! Cells are measured by their chords: how far a line along an axis goes through a cell in the mean. Where the network
+//! finds the cells of a volume at all, their chords in stored voxels hardly depend on the grid, neither on its width nor
+//! on the proportion of its steps; where it shreds wide cells chords grow with the grid, and where it melts small ones few
+//! are left. So the looks, each twice as wide as the one before, are compared with their neighbours: the pair is taken
+//! that agrees on most of the tissue. The grid is then the one on which chords have [`CHORD`] points, and its points are
+//! nearly cubes by the stated voxel size. Where none is stated, or where the chords of cells say something else by far,
+//! chords say how far planes are apart: cells are as long along z as across it, in the mean of a tissue.
 //!
-//! Measured on three embryos, an ovule and twenty synthetic tissues with cells of 9 to 86 voxels: at all scales at
-//! which cells are 15 to 35 voxels wide their widths agree within 5 %, and molten cells show at most 12 at scale 2.
-//! The ovule, the embryos and 17 more tissues, with the shipped model at both scales: where one finds up to 1.28 times as
-//! many cells as the other (13 volumes), the finer one has a mean DSC that is 0.02 higher, and no more false cells; from 1.3
-//! to 1.6 (3) it has a higher DSC too, but up to three times the false cells; from 1.9 on (4) it shreds cells.
-use ndarray::ArrayView3;
+//! Nearly cubes: what lies between planes was not seen, and light spreads most along z. So where planes are far apart
+//! points stay longer along z, and the grid is a little coarser across.
+use ndarray::{Array3, ArrayView3, Axis, Zip};
+use rustc_hash::FxHashMap;
 
-use super::Sampling;
+use super::{Sampling, Step};
 use crate::error::Result;
-use crate::ops::regions::regions;
-use crate::volume::Shape;
+use crate::volume::{Shape, Spacing};
 
-/// Greatest diameter of the typical cell where the network sees it, in voxels: the network sees 37 to each side and
-/// finds cells of 15 to 30 best.
-pub const WIDEST: f64 = 32.0;
+/// Points of a chord on the grid that is chosen, where voxels are cubes.
+pub const CHORD: f64 = 18.0;
 
-/// Two scales find about as many cells where neither finds more than this many times those of the other. To shred
-/// cells costs far more than to reduce them without need: the doubt is for the coarser scale.
-pub const ALIKE: f64 = 1.25;
+/// Where the edges of voxels have the proportion r, the edges of points have r to the power of one less this.
+const EVENED: f64 = 0.6;
+/// And chords have fewer points by r to this power.
+const COARSENED: f64 = 0.3;
 
-/// The coarsest scale that is chosen without being asked for.
-pub const COARSEST: usize = 8;
+/// A step along z between one over this and this is a single plane: planes that were seen are better than such as were
+/// interpolated.
+const NEARLY_ONE: f64 = 1.4;
+
+/// Widths of the looks, in stored voxels of the smallest edge. A cell of 200 voxels has 25 points at the widest.
+pub const WIDTHS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
+
+/// The widest grid that is chosen without being asked for.
+pub const WIDEST: f64 = 12.0;
 
 /// Volumes of fewer voxels are not looked at: they hold no more than a few cells that are too wide.
 pub const LEAST_VOXELS: usize = 64 * 64 * 64;
 
-/// Greatest extent of the region of a look, in voxels of the small grid.
-pub const REGION: usize = 128;
+/// Greatest extent of the region of a look, in points.
+pub const REGION: usize = 72;
 
-/// What a look at a region shows.
-#[derive(Clone, Copy, Debug)]
+/// Greatest proportion of the stated distance of planes, in pixels, and that of the chords, or the other way round, at
+/// which the stated one is believed.
+const DOUBTED: f64 = 2.2;
+
+/// Where the chords alone say how far planes are apart, they are nearly cubes up to this proportion.
+const NEARLY_CUBES: f64 = 1.35;
+
+/// Proportion of the distances of planes and pixels that is looked at where none is stated.
+const PRESUMED: f64 = 2.0;
+
+/// The cells in a region of a volume on a grid.
 pub struct Look {
-    /// The typical cell's diameter in voxels of the small grid; 0 where there is no cell.
-    pub diameter: f64,
-    /// Number of cells.
-    pub cells: u32,
+    /// The grid.
+    pub sampling: Sampling,
+    /// First point of the region, z, y, x.
+    pub start: Shape,
+    /// The cells at the points of the region; 0 is no cell.
+    pub labels: Array3<u32>,
 }
 
 impl Look {
-    /// Of `count` cells in `labels` (z, y, x; 0 is no cell).
-    pub fn at(labels: ArrayView3<u32>, count: u32) -> Self {
-        Look { diameter: typical_diameter(labels, count), cells: count }
+    /// Mean chord of the cells along z, y, x, in stored voxels; `None` where there is no cell.
+    pub fn chords(&self) -> Option<[f64; 3]> {
+        let steps = self.sampling.steps();
+        let along = |axis: usize| {
+            let chords = chord(self.labels.view(), axis)?;
+            Some(chords * steps[axis])
+        };
+        Some([along(0)?, along(1)?, along(2)?])
     }
 
-    fn is_like(&self, other: Look) -> bool {
-        let [few, many] = [self.cells.min(other.cells), self.cells.max(other.cells)].map(f64::from);
-        few > 0.0 && many <= ALIKE * few
+    /// The share of the cells of both looks, of `all` stored voxels, that each finds as the other does: the sum over all cells of
+    /// both of their voxels times the greatest intersection over union with a cell of the other one, halved.
+    fn agreement(&self, other: &Look, all: f64) -> f64 {
+        let theirs = self.seen_by(other);
+        let mut pairs = FxHashMap::<(u32, u32), u64>::default();
+        Zip::from(&self.labels).and(&theirs).for_each(|&a, &b| *pairs.entry((a, b)).or_default() += 1);
+        let mut voxels = [FxHashMap::<u32, u64>::default(), FxHashMap::default()];
+        for (&(a, b), &count) in &pairs {
+            *voxels[0].entry(a).or_default() += count;
+            *voxels[1].entry(b).or_default() += count;
+        }
+        let mut best = [FxHashMap::<u32, f64>::default(), FxHashMap::default()];
+        for (&(a, b), &count) in pairs.iter().filter(|((a, b), _)| *a > 0 && *b > 0) {
+            let iou = count as f64 / (voxels[0][&a] + voxels[1][&b] - count) as f64;
+            for (best, label) in best.iter_mut().zip([a, b]) {
+                let best = best.entry(label).or_default();
+                *best = best.max(iou);
+            }
+        }
+        let mut agreed: Vec<f64> = Vec::new();
+        for (best, voxels) in best.iter().zip(&voxels) {
+            agreed.extend(best.iter().map(|(label, iou)| iou * voxels[label] as f64));
+        }
+        // Sums in an order of their own are the same on every machine.
+        agreed.sort_by(f64::total_cmp);
+        agreed.iter().sum::<f64>() / 2.0 * self.voxels_of_a_point() / all
+    }
+
+    /// What another look has at the points of this one: its nearest label; 0 outside of its region.
+    fn seen_by(&self, other: &Look) -> Array3<u32> {
+        let place = |axis: usize, i: usize| -> Option<usize> {
+            let middle = (self.start[axis] + i) as f64 + 0.5;
+            let there = middle * self.sampling.0[axis].voxels() / other.sampling.0[axis].voxels();
+            let there = (there as usize).checked_sub(other.start[axis])?;
+            (there < other.labels.len_of(Axis(axis))).then_some(there)
+        };
+        let places = [0, 1, 2]
+            .map(|axis| (0..self.labels.len_of(Axis(axis))).map(|i| place(axis, i)).collect::<Vec<_>>());
+        Array3::from_shape_fn(self.labels.dim(), |(z, y, x)| {
+            match (places[0][z], places[1][y], places[2][x]) {
+                (Some(z), Some(y), Some(x)) => other.labels[[z, y, x]],
+                _ => 0,
+            }
+        })
+    }
+
+    fn voxels_of_a_point(&self) -> f64 {
+        self.sampling.steps().iter().product()
+    }
+
+    /// Stored voxels in this region that are in cells of another look.
+    fn covered_by(&self, other: &Look) -> f64 {
+        let theirs = self.seen_by(other);
+        theirs.iter().filter(|&&label| label > 0).count() as f64 * self.voxels_of_a_point()
     }
 }
 
-/// Chooses the scale. `factors` gives the factors of a scale; `look` looks at the middle of the volume, reduced by
-/// the first argument, at most the second argument's extent in voxels of the volume.
+/// Mean points of a chord along an axis: pairs of neighbouring points in cells for each pair in two of them.
+fn chord(labels: ArrayView3<u32>, axis: usize) -> Option<f64> {
+    let axis = Axis(axis);
+    if labels.len_of(axis) < 2 {
+        return labels.iter().any(|&label| label > 0).then_some(1.0);
+    }
+    let [first, second] = [labels.slice_axis(axis, (..-1).into()), labels.slice_axis(axis, (1..).into())];
+    let (mut pairs, mut walls) = (0_u64, 0_u64);
+    Zip::from(first).and(second).for_each(|&a, &b| {
+        pairs += u64::from(a > 0 && b > 0);
+        walls += u64::from(a > 0 && b > 0 && a != b);
+    });
+    (pairs > 0).then(|| pairs as f64 / walls.max(1) as f64)
+}
+
+/// The grid that is chosen, and on what it rests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The grid.
+    pub sampling: Sampling,
+    /// The voxel size that distances in the volume rest on: the stated one, or the proportions that cells show.
+    pub spacing: Option<Spacing>,
+    /// What was assumed of the voxel size, where something was.
+    pub assumption: Option<String>,
+    /// A reason to doubt the choice.
+    pub doubt: Option<String>,
+}
+
+impl Choice {
+    /// The grid of a width, without looks.
+    pub fn of_width(width: f64, spacing: Option<Spacing>) -> Self {
+        Choice { sampling: Sampling::cubes(width, spacing), spacing, assumption: None, doubt: None }
+    }
+}
+
+/// Chooses the grid of a volume with voxels of this size by `look`ing at it.
 ///
 /// # Errors
 /// Those of `look`.
-pub fn choose(
-    factors: impl Fn(usize) -> Sampling,
-    mut look: impl FnMut(Sampling, Shape) -> Result<Look>,
-) -> Result<usize> {
-    let region = |scale| factors(scale).steps().map(|step| (step * REGION as f64).round() as usize);
-    let proposed = propose(&factors, |scale| look(factors(scale), region(scale)))?;
-    if proposed == 1 {
-        return Ok(1);
+pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result<Look>) -> Result<Choice> {
+    let presumed = spacing.unwrap_or(Spacing([PRESUMED, 1.0, 1.0]));
+    let mut looks = Vec::new();
+    for width in WIDTHS {
+        let sampling = Sampling::cubes(width, Some(presumed));
+        looks.push(look(sampling)?);
     }
-    let finer = proposed - 1;
-    let [fine, coarse] = [look(factors(finer), region(finer))?, look(factors(proposed), region(finer))?];
-    tracing::debug!("scale {finer} shows {} cells where {proposed} shows {}", fine.cells, coarse.cells);
-    Ok(if fine.is_like(coarse) { finer } else { proposed })
+    let Some((best, chords)) = most_agreed(&looks) else {
+        return Ok(Choice { spacing, ..Choice::of_width(1.0, spacing) });
+    };
+    let (spacing, assumption) = proportions(spacing, chords);
+    let edges = evened(spacing);
+    let proportion = libm::pow(edges.iter().copied().fold(0.0, f64::max), 1.0 / EVENED);
+    let chord = libm::cbrt((0..3).map(|axis| chords[axis] * edges[axis]).product());
+    let width = chord * libm::pow(proportion, COARSENED) / CHORD;
+    tracing::debug!("chords of {:.1?} voxels at scale {}: scale {width:.2}", chords, looks[best].sampling);
+    let doubt = (width > WIDEST).then(|| {
+        format!(
+            "cells look {chord:.0} voxels wide, more than the coarsest automatic scale suits: try --scale {width:.0}"
+        )
+    });
+    // A finer grid than the stored one shows no more of walls along its finest axis.
+    let sampling = suited(width.clamp(1.0, WIDEST), edges);
+    Ok(Choice { sampling, spacing, assumption, doubt })
 }
 
-/// The finest scale at which the typical cell is narrow enough.
-fn propose(
-    factors: impl Fn(usize) -> Sampling,
-    mut look: impl FnMut(usize) -> Result<Look>,
-) -> Result<usize> {
-    let voxels = |scale| factors(scale).steps().iter().product::<f64>();
-    for scale in 1..COARSEST {
-        let diameter = look(scale + 1)?.diameter * libm::cbrt(voxels(scale + 1) / voxels(scale));
-        tracing::debug!("at scale {scale} the typical cell is {diameter:.0} voxels wide");
-        if diameter <= WIDEST {
-            return Ok(scale);
+/// The edges of points for voxels of this size, in smallest edges.
+fn evened(spacing: Option<Spacing>) -> [f64; 3] {
+    let Spacing(edges) = spacing.unwrap_or(Spacing([1.0; 3]));
+    let finest = edges.iter().copied().fold(f64::INFINITY, f64::min);
+    edges.map(|edge| libm::pow(edge / finest, EVENED))
+}
+
+/// The grid of a width whose points have edges in these proportions.
+fn suited(width: f64, edges: [f64; 3]) -> Sampling {
+    let Sampling([z, y, x]) = Sampling::cubes(width, Some(Spacing(edges)));
+    let is_nearly_one = (1.0 / NEARLY_ONE..=NEARLY_ONE).contains(&(width / edges[0]));
+    Sampling([if is_nearly_one { Step::STORED } else { z }, y, x])
+}
+
+/// The finer look of the pair that agrees on most, and the pair's chords: their geometric mean.
+fn most_agreed(looks: &[Look]) -> Option<(usize, [f64; 3])> {
+    let agreements: Vec<f64> = looks
+        .windows(2)
+        .map(|pair| {
+            // Only what lies in both regions can agree: that of the finer look.
+            let all = looks.iter().map(|look| pair[0].covered_by(look)).fold(0.0, f64::max);
+            if all > 0.0 { pair[0].agreement(&pair[1], all) } else { 0.0 }
+        })
+        .collect();
+    for (look, agreement) in looks.iter().zip(&agreements) {
+        tracing::debug!(
+            "scale {}: chords {:.1?}, {:.2} of the cells as on the next one",
+            look.sampling,
+            look.chords().unwrap_or_default(),
+            agreement
+        );
+    }
+    let best =
+        (0..agreements.len()).max_by(|&a, &b| agreements[a].total_cmp(&agreements[b]).then(b.cmp(&a)))?;
+    // The finer look has shreds of some cells, the coarser one has lost some.
+    let [fine, coarse] = [looks[best].chords(), looks[best + 1].chords()];
+    let (fine, coarse) = (fine.or(coarse)?, coarse.or(fine)?);
+    Some((best, [0, 1, 2].map(|axis| (fine[axis] * coarse[axis]).sqrt())))
+}
+
+/// The voxel size to go by, and what has to be said of it.
+fn proportions(stated: Option<Spacing>, [z, y, x]: [f64; 3]) -> (Option<Spacing>, Option<String>) {
+    let shown = (y * x).sqrt() / z;
+    match stated {
+        Some(Spacing([depth, height, width])) => {
+            let ratio = depth / (height * width).sqrt();
+            if (shown / ratio).max(ratio / shown) <= DOUBTED {
+                return (stated, None);
+            }
+            let edge = (height * width).sqrt();
+            let said = format!(
+                "the stated voxel size has planes {ratio:.1} pixels apart, but cells look as if it were {shown:.1}, \
+                 which is assumed (--spacing, with --scale, has it otherwise)"
+            );
+            (Some(Spacing([edge * shown, height, width])), Some(said))
+        }
+        None if (1.0 / NEARLY_CUBES..=NEARLY_CUBES).contains(&shown) => {
+            (None, Some("no voxel size is stated: voxels are assumed to be cubes, as cells look".to_owned()))
+        }
+        None => {
+            let said = format!(
+                "no voxel size is stated: planes are assumed to be {shown:.1} pixels apart, as cells look \
+                 (--spacing Z,Y,X has it otherwise)"
+            );
+            (Some(Spacing([shown, 1.0, 1.0])), Some(said))
         }
     }
-    Ok(COARSEST)
 }
 
-/// Diameter in voxels of the ball with the volume of the typical cell: half of all cells' voxels lie in cells that
-/// are no larger.
-fn typical_diameter(labels: ArrayView3<u32>, count: u32) -> f64 {
-    let mut volumes: Vec<u64> = regions(labels, count).iter().map(|region| region.voxels).collect();
-    volumes.sort_unstable();
-    let all: u64 = volumes.iter().sum();
-    let mut below = 0;
-    let median = volumes.into_iter().find(|volume| {
-        below += volume;
-        2 * below >= all
-    });
-    libm::cbrt(6.0 / std::f64::consts::PI * median.unwrap_or_default() as f64)
-}
-
-/// The middle of the small grid of `shape` voxels that covers at most `region` voxels of the volume: its first voxel
-/// and its extent.
-pub fn middle(shape: Shape, sampling: Sampling, region: Shape) -> (Shape, Shape) {
-    let extent = [0, 1, 2].map(|axis| shape[axis].min(sampling.0[axis].count(region[axis])));
-    ([0, 1, 2].map(|axis| (shape[axis] - extent[axis]) / 2), extent)
+/// A region of a grid of `shape` points of at most [`REGION`] points each way, `centre` (in stored voxels) in its middle: its
+/// first point and its extent.
+pub fn region(shape: Shape, sampling: Sampling, centre: Shape) -> (Shape, Shape) {
+    let extent = shape.map(|extent| extent.min(REGION));
+    let middle = |axis: usize| {
+        let Step { voxels, points } = sampling.0[axis];
+        centre[axis] * points as usize / voxels as usize
+    };
+    let start = |axis: usize| middle(axis).saturating_sub(extent[axis] / 2).min(shape[axis] - extent[axis]);
+    ([0, 1, 2].map(start), extent)
 }

@@ -85,7 +85,7 @@ impl Step {
 
     /// The usual step nearest to so many voxels on axis `axis` (0: z).
     fn usual(voxels: f64, axis: usize) -> Self {
-        let off = |step: &Step| (step.voxels() / voxels).ln().abs();
+        let off = |step: &Step| libm::log(step.voxels() / voxels).abs();
         let finest = if axis == 2 { FINEST_ALONG_X } else { FINEST };
         let possible = USUAL.into_iter().filter(|step| step.voxels() >= finest);
         possible.min_by(|a, b| off(a).total_cmp(&off(b))).unwrap_or(Step::STORED)

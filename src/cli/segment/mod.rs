@@ -110,10 +110,14 @@ fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -
     let name = job.input.file_name().unwrap_or(job.input.as_os_str());
     let mut progress = Progress::new(name.to_string_lossy().into_owned());
     let segmentation = pipeline::segment(&volume, model, options, &mut progress)?;
+    if let Some(assumption) = &segmentation.assumption {
+        tracing::info!("{}: {assumption}", job.input.display());
+    }
     stages.extend_from_slice(&segmentation.stages);
     timed(&mut stages, "write", || save(job, &volume, &segmentation, args))?;
     Ok(Report::new(&job.input, &job.output, &volume, segmentation.cells.count, stages)
-        .at_scale(segmentation.sampling))
+        .at_scale(segmentation.sampling)
+        .with_warnings(segmentation.doubts))
 }
 
 impl Args {
