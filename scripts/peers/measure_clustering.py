@@ -31,7 +31,7 @@ SWEEPS = {
     "--peak-fraction": [0, 0.05, 0.1, 0.15, 0.2, 0.3],
     "--peak-distance": [0, 2, 3, 5],
     "--min-touching-area": [15, 30, 60],
-    "--min-relative-area": [0, 0.2, 0.3, 0.4, 0.5, 0.7],
+    "--min-relative-area": [0, 0.2, 0.4, 0.5, 0.7, 0.9],
     "--min-touching-fraction": [0.3, 0.5, 0.7, 2],
     "--fragment-fraction": [0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
 }

@@ -71,7 +71,7 @@ impl Default for Options {
         Self {
             fill_pockets: true,
             min_touching_area: 30,
-            min_relative_area: 0.4,
+            min_relative_area: 0.7,
             min_touching_fraction: 0.5,
             min_cell_size: 10,
             fragment_fraction: 0.03,
