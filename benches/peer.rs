@@ -20,6 +20,7 @@ use tascan::network::prediction::{Prediction, Predictor};
 use tascan::network::trainer::Trainer;
 use tascan::ops::adam::Adam;
 use tascan::ops::loss::{Loss, Truth};
+use tascan::scale::Sampling;
 use tascan::weights::Weights;
 
 /// The learning rate of the paper.
@@ -102,8 +103,8 @@ impl Forward {
         predictor.keep_probabilities = probabilities;
         let input = array::<f32, Ix4>(folder, "input.npy").index_axis_move(Axis(0), 0);
         let input = input.into_dimensionality::<Ix3>().expect("one volume");
-        let block =
-            engine::default_block(device, input.dim().into(), [1; 3]).unwrap_or_else(|e| panic!("{e}"));
+        let block = engine::default_block(device, input.dim().into(), Sampling::STORED, None)
+            .unwrap_or_else(|e| panic!("{e}"));
         Forward { predictor, input, block, last: None }
     }
 

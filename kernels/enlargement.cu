@@ -4,7 +4,7 @@
 // `first + (second - first) * share` along z, then y, then x, every operation rounded, as on the CPU. A warp takes 128 voxels of a
 // row, from a multiple of 32 in the volume's memory on, so that what it writes is whole sectors. It mixes the row of boxes at their
 // height into shared memory, from which its lanes read neighbouring voxels without conflict. The bytes of the classes then change
-// lanes, so that each lane has a word of four neighbouring ones.
+// lanes, so that each lane has a word of four neighbouring ones. Where there are more boxes than voxels a warp takes 64 voxels.
 #include <cstdint>
 
 #include "common/grid.cuh"
@@ -17,7 +17,8 @@ constexpr int Warps = 8, Threads = 32 * Warps, Tile = 128, Runs = Tile / 32;
 // Boxes whose logits fill whole sectors; rows of the grid are padded to multiples of them (`padded` in
 // src/ops/cuda/enlargement.rs).
 constexpr int Sectors = 8;
-// Boxes of one voxel each, the one behind a tile, and those before it that fill its first sectors.
+// Boxes of one voxel each, the one behind a tile, and those before it that fill its first sectors. Where there are more boxes than
+// voxels, at most two for one (`FINEST_ALONG_X` in src/scale/sampling.rs), as many serve half a tile, and a warp takes that.
 constexpr int MostBoxes = Tile + 1 + Sectors - 1;
 
 // Where a voxel lies (`Between` in src/ops/enlargement.rs): between the centres of a box and the next one.
@@ -37,6 +38,9 @@ struct Enlargement {
     Shape extent;            // of the part, whole planes
     int first;               // of these planes in the volume
     Place places[2];
+
+    // Voxels of a row that a warp takes (`tile` in src/ops/cuda/enlargement.rs).
+    __device__ __forceinline__ int tile() const { return last.x < extent.x ? Tile : Tile / 2; }
 };
 
 __device__ __forceinline__ float mix(float first, float second, float share) {
@@ -61,10 +65,10 @@ __device__ void mix_row(const Enlargement& to, Between z, Between y, int first, 
     }
 }
 
-// Writes the logits or probabilities of a tile, of whose runs of 32 voxels the lane has one each, in memory order, by way of
-// shared memory.
+// Writes the logits or probabilities of a tile up to voxel `end` of the row, of whose runs of 32 voxels the lane has one each, in
+// memory order, by way of shared memory.
 template <bool MayTakeProbabilities>
-__device__ void put_values(const Enlargement& to, Shape tile, const float (&found)[Runs][Classes], float* row) {
+__device__ void put_values(const Enlargement& to, Shape tile, int end, const float (&found)[Runs][Classes], float* row) {
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < Runs * Classes; i++) {
@@ -73,7 +77,7 @@ __device__ void put_values(const Enlargement& to, Shape tile, const float (&foun
     __syncwarp();
     for (int i = lane(); i < Tile * Classes; i += 32) {
         const Shape at = {tile.z, tile.y, tile.x + i / Classes};
-        if (inside(to.extent, at)) {
+        if (0 <= at.x && at.x < end) {
             put<MayTakeProbabilities>(to.places, at, i % Classes, row + i / Classes * Classes);
         }
     }
@@ -100,21 +104,21 @@ __device__ __forceinline__ uint32_t lowest(uint32_t a, uint32_t b) {
     return word;
 }
 
-// Writes the classes of those of the four voxels from `at` on that are voxels of the row, at once where that can be.
-__device__ void put_classes(const Enlargement& to, Shape at, uint32_t found) {
+// Writes the classes of those of the four voxels from `at` on that are voxels of the row before `end`, at once where that can be.
+__device__ void put_classes(const Enlargement& to, Shape at, int end, uint32_t found) {
     for (const Place& place : to.places) {
         if (!place.classes) {
             continue;
         }
         uint32_t* there = reinterpret_cast<uint32_t*>(place.classes + place.number(at));
         const bool aligned = reinterpret_cast<uintptr_t>(there) % sizeof(*there) == 0;
-        if (aligned && 0 <= at.x && at.x + 4 <= to.extent.x) {
+        if (aligned && 0 <= at.x && at.x + 4 <= end) {
             *there = place.keeps_lowest ? lowest(*there, found) : found;
             continue;
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            if (inside(to.extent, {at.z, at.y, at.x + i})) {
+            if (0 <= at.x + i && at.x + i < end) {
                 place.put_class(place.number({at.z, at.y, at.x + i}), found >> 8 * i & 0xFF);
             }
         }
@@ -127,12 +131,13 @@ __device__ void enlarge(const Enlargement& to) {
     float* row = rows[threadIdx.x / 32];
     Shape tile = {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y) * Warps + static_cast<int>(threadIdx.x) / 32, 0};
     const long long number = (static_cast<long long>(to.first + tile.z) * to.extent.y + tile.y) * to.extent.x;
-    tile.x = static_cast<int>(blockIdx.x) * Tile - static_cast<int>(number % 32);
+    tile.x = static_cast<int>(blockIdx.x) * to.tile() - static_cast<int>(number % 32);
     if (tile.y >= to.extent.y || tile.x >= to.extent.x) {
         return;
     }
+    const int end = min(tile.x + to.tile(), to.extent.x);
     const int first = to.along_x[max(tile.x, 0)].box / Sectors * Sectors;
-    const int last = min(to.along_x[min(tile.x + Tile, to.extent.x) - 1].box + 1, to.last.x);
+    const int last = min(to.along_x[end - 1].box + 1, to.last.x);
     mix_row(to, to.along_z[tile.z], to.along_y[tile.y], first, last + 1, row);
     __syncwarp();
     float found[Runs][Classes] = {};
@@ -140,7 +145,7 @@ __device__ void enlarge(const Enlargement& to) {
 #pragma unroll
     for (int run = 0; run < Runs; run++) {
         const int x = tile.x + 32 * run + lane();
-        if (0 <= x && x < to.extent.x) {
+        if (0 <= x && x < end) {
             const Between between = to.along_x[x];
             const float* near = row + (between.box - first) * Classes;
             const float* far = row + (min(between.box + 1, last) - first) * Classes;
@@ -152,9 +157,9 @@ __device__ void enlarge(const Enlargement& to) {
         }
     }
     if (to.places[0].values || to.places[1].values) {
-        put_values<MayTakeProbabilities>(to, tile, found, row);
+        put_values<MayTakeProbabilities>(to, tile, end, found, row);
     }
-    put_classes(to, {tile.z, tile.y, tile.x + 4 * lane()}, neighbours(classes));
+    put_classes(to, {tile.z, tile.y, tile.x + 4 * lane()}, end, neighbours(classes));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "common/affine.cuh"
+#include "common/grey.cuh"
 #include "common/grid.cuh"
 #include "common/half8.cuh"
 #include "common/mma.cuh"
@@ -22,28 +23,6 @@ namespace {
 
 constexpr int Cout = 32, Threads = 256, TileZ = 4, TileY = 4, TileX = 16, Run = 4;
 constexpr int InZ = TileZ + 2, InY = TileY + 2, InX = TileX + 2;
-
-// Voxels as they are stored, and how they become the network's input.
-struct Grey {
-    const void* values;   // [z][y][x]
-    long long size;       // bytes of a voxel: 1 is u8, 2 is u16, 4 is f32
-    float offset, scale;  // x becomes (x - offset) * scale
-
-    __device__ float operator[](long long i) const {
-        return (stored(i) - offset) * scale;
-    }
-
-    __device__ float stored(long long i) const {
-        switch (size) {
-            case 1:
-                return static_cast<const uint8_t*>(values)[i];
-            case 2:
-                return static_cast<const uint16_t*>(values)[i];
-            default:
-                return static_cast<const float*>(values)[i];
-        }
-    }
-};
 
 // `FirstArguments` in src/ops/first_conv.rs; the input of `conv` is not used.
 struct FirstConvolution {

@@ -207,8 +207,8 @@ impl<'a> Input<'a> {
         };
         predictor.keep_probabilities = options.keep_probabilities;
         predictor.keep_on_gpu = true;
-        let block =
-            options.block.map_or_else(|| engine::default_block(&options.device, shape, sampling), Ok)?;
+        let default = || engine::default_block(&options.device, shape, sampling, self.contrast);
+        let block = options.block.map_or_else(default, Ok)?;
         tracing::debug!("the network runs on {} in blocks of {block:?} at scale {sampling}", options.device);
         let mut read = |start: Shape, extent: Shape| Ok(self.read(sampling, start, extent));
         observer.network_begins(sampling.shape(shape).iter().map(|&extent| extent as u64).product());
@@ -249,7 +249,7 @@ impl<'a> Input<'a> {
         let mut read = |start: Shape, extent: Shape| {
             Ok(self.read(sampling, [0, 1, 2].map(|axis| first[axis] + start[axis]), extent))
         };
-        let block = engine::default_block(device, extent, Sampling::STORED)?;
+        let block = engine::default_block(device, extent, Sampling::STORED, self.contrast)?;
         let classes = predictor.predict(extent, block, &mut read, &mut |_| ())?.classes;
         let edges = self.volume.spacing().map(|spacing| sampling.edges(Some(spacing)));
         let cells = cells::label_cells_on(device, classes.view(), edges, &cells::Options::default())?;

@@ -172,7 +172,7 @@ fn local_maps_darkness_and_walls_to_0_and_1() {
 
 #[test]
 fn hot_and_dead_pixels_change_nothing() {
-    assert_near_0_and_1(local([40, 50, 60], [0; 3], |i, value| match (i * 2_654_435_761 >> 12) % 1000 {
+    assert_near_0_and_1(local([40, 50, 60], [0; 3], |i, value| match ((i * 2_654_435_761) >> 12) % 1000 {
         0..5 => *value = 65535.0,
         5..10 => *value = -65535.0,
         _ => (),

@@ -1,6 +1,7 @@
 //! Every operation of the engine as a case: what computes it on a GPU and on the CPU, how the two results are compared, and
 //! how much work it is. `tascan selftest` compares them, `tascan bench` times them.
 mod clustering;
+mod contrast;
 mod enlargement;
 mod layers;
 mod network;
@@ -127,6 +128,7 @@ pub type Visit<'v> = &'v mut dyn FnMut(&Case) -> Result<()>;
 /// # Errors
 /// Where the GPU has too little memory or fails, or `visit` does.
 pub fn visit_all(gpu: Option<&Arc<Gpu>>, edge: usize, visit: Visit) -> Result<()> {
+    contrast::visit_all(gpu, edge, visit)?;
     network::visit_all(gpu, edge, visit)?;
     enlargement::visit_all(gpu, edge, visit)?;
     training::visit_all(gpu, edge, visit)?;

@@ -1,5 +1,5 @@
 //! The network at inference, on whichever device there is.
-use super::cuda::{self, CudaNetwork};
+use super::cuda::{CudaNetwork, bytes_per_voxel};
 use super::enlarged;
 use super::inference::{self, Network};
 use crate::device::Device;
@@ -7,8 +7,10 @@ use crate::error::Result;
 use crate::grey::Grey;
 use crate::memory;
 use crate::ops::class_conv::CLASSES;
+use crate::ops::contrast::Contrast;
+use crate::ops::cuda;
 use crate::scale::Sampling;
-use crate::tiles::{self, Block, Rows};
+use crate::tiles::{self, Block, HALO, Rows};
 use crate::volume::Shape;
 use crate::weights::Weights;
 
@@ -92,23 +94,41 @@ pub fn memory(device: &Device) -> Result<(u64, u64)> {
     const UNKNOWN: u64 = 4 << 30;
     Ok(match device {
         Device::Cpu => (memory::available().unwrap_or(UNKNOWN) / 2, inference::BYTES_PER_VOXEL),
-        Device::Cuda { gpu, precision, .. } => {
-            (gpu.free_memory()? / 10 * 9, cuda::bytes_per_voxel(*precision))
-        }
+        Device::Cuda { gpu, precision, .. } => (gpu.free_memory()? / 10 * 9, bytes_per_voxel(*precision)),
     })
 }
 
-/// Blocks whose network fits the device, for a volume of `shape` voxels that it sees on the grid of `sampling`; several GPUs get
-/// as much to do each as blocks allow. A single GPU keeps the classes of the whole volume as well.
+/// Blocks whose network fits the device, for a volume of `shape` voxels that it sees on the grid of `sampling`, its local contrast
+/// being normalised; several GPUs get as much to do each as blocks allow. A single GPU keeps the classes of the whole volume as well.
 ///
 /// # Errors
 /// Those of [`memory()`].
-pub fn default_block(device: &Device, shape: Shape, sampling: Sampling) -> Result<Shape> {
+pub fn default_block(
+    device: &Device,
+    shape: Shape,
+    sampling: Sampling,
+    contrast: Option<Contrast>,
+) -> Result<Shape> {
     let each = device.each();
     let kept = kept(device, shape, sampling)?;
-    let fits = |device| memory(device).map(|(bytes, a_voxel)| bytes.saturating_sub(kept) / a_voxel);
-    let most = each.iter().map(fits).collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(0);
-    Ok(tiles::best_block(sampling.shape(shape), most, each.len()))
+    let memories = each.iter().map(memory).collect::<Result<Vec<_>>>()?;
+    let (bytes, a_voxel) = memories.into_iter().min().unwrap_or((0, 1));
+    let (bytes, grid) = (bytes.saturating_sub(kept), sampling.shape(shape));
+    let mut most = bytes / a_voxel;
+    loop {
+        let block = tiles::best_block(grid, most, each.len());
+        let read = [0, 1, 2].map(|axis| (block[axis] + 2 * HALO).min(grid[axis]));
+        // On the CPU contrast is normalised before the network begins, in less memory than that takes.
+        let beside = match (device, contrast) {
+            (Device::Cuda { .. }, Some(contrast)) => cuda::contrast::bytes(read, grid, contrast),
+            _ => 0,
+        };
+        let all = read.iter().product::<usize>() as u64 * a_voxel + beside;
+        if beside == 0 || all <= bytes || most == 0 {
+            return Ok(block);
+        }
+        most = (most as f64 * (bytes as f64 / all as f64)) as u64;
+    }
 }
 
 /// Bytes of what a single GPU keeps of the whole volume beside the network.

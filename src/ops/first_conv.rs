@@ -15,11 +15,13 @@ use super::activations::Activations;
 use super::batch_norm::Affine;
 use super::blocks::linear;
 use super::correlation::{Correlation, positions, weight_gradient};
+use super::cuda;
 use crate::device::Precision;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::convolution::{Arguments, Convolution, Grid, Plan, with_bias};
 use crate::device::cuda::packing::Window;
 use crate::device::cuda::transfer::Sent;
+use crate::device::cuda::volume::DeviceVolume;
 use crate::error::Result;
 use crate::grey::Grey;
 use crate::intensity::Scaling;
@@ -65,30 +67,58 @@ pub struct Gradients {
 
 /// Grey values on a GPU.
 pub struct Voxels {
-    sent: Sent,
+    memory: Memory,
     shape: Shape,
     /// Bytes of a value.
     size: usize,
     scaling: Scaling,
 }
 
+/// What holds them.
+enum Memory {
+    Sent(Sent),
+    Normalised(DeviceVolume<f32>),
+}
+
 impl Voxels {
-    /// Those of `grey`, for all that is launched from now on.
+    /// Those of `grey`, for all that is launched from now on; local contrast is normalised on the GPU.
     ///
     /// # Errors
-    /// Those of [`Gpu::send`].
+    /// Those of [`Gpu::send`], and where the GPU has no memory for what is normalised.
     pub fn send(gpu: &Arc<Gpu>, grey: &Grey) -> Result<Self> {
-        if grey.local.is_some() {
-            return Self::send(gpu, &grey.clone().made_ready());
-        }
         let sent = gpu.send(grey.bytes(), &|first, target| grey.copy_to(first, target))?;
-        Ok(Voxels { sent, shape: grey.shape(), size: grey.size(), scaling: grey.scaling })
+        let memory = Memory::Sent(sent);
+        let voxels = Voxels { memory, shape: grey.extent(), size: grey.size(), scaling: grey.scaling };
+        let Some((contrast, part)) = &grey.local else { return Ok(voxels) };
+        let normalised = cuda::contrast::normalise(gpu, &voxels, *contrast, part, cuda::contrast::SUMS)?;
+        let shape = normalised.shape;
+        let memory = Memory::Normalised(normalised);
+        Ok(Voxels { memory, shape, size: size_of::<f32>(), scaling: Scaling::IDENTITY })
     }
 
     /// Extent, z, y, x.
     pub fn shape(&self) -> Shape {
         self.shape
     }
+
+    /// As the kernels have them.
+    pub(crate) fn argument(&self) -> GreyArgument {
+        let address = match &self.memory {
+            Memory::Sent(sent) => sent.address(),
+            Memory::Normalised(volume) => volume.address(),
+        };
+        let Scaling { offset, scale } = self.scaling;
+        GreyArgument { address, size: self.size as i64, offset, scale }
+    }
+}
+
+/// `Grey` of kernels/common/grey.cuh.
+#[repr(C)]
+pub(crate) struct GreyArgument {
+    address: u64,
+    size: i64,
+    offset: f32,
+    scale: f32,
 }
 
 /// [`FirstConv`] on a GPU.
@@ -99,10 +129,7 @@ pub struct OnGpu(Convolution);
 #[repr(C)]
 struct FirstArguments {
     convolution: Arguments,
-    voxels: u64,
-    size: i64,
-    offset: f32,
-    scale: f32,
+    voxels: GreyArgument,
 }
 
 // SAFETY: numbers alone, without padding, in the layout of the kernels' parameter.
@@ -117,10 +144,7 @@ impl OnGpu {
         let convolution = self.0.arguments(0, voxels.shape(), output.shape);
         let arguments = FirstArguments {
             convolution: Arguments { output: output.address(), ..convolution },
-            voxels: voxels.sent.address(),
-            size: voxels.size as i64,
-            offset: voxels.scaling.offset,
-            scale: voxels.scaling.scale,
+            voxels: voxels.argument(),
         };
         // SAFETY: the arguments are the kernel's, and both volumes have the extents that are stated.
         unsafe { self.0.launch(voxels.shape(), output.shape, &arguments) }

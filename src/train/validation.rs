@@ -70,7 +70,7 @@ impl Validator {
 
     fn score_volume(&self, predictor: &Predictor, volume: &Volume) -> Result<Scored> {
         let shape: Shape = volume.raw.dim().into();
-        let block = engine::default_block(&self.device, shape, Sampling::STORED)?;
+        let block = engine::default_block(&self.device, shape, Sampling::STORED, self.contrast)?;
         let grey = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
             Grey::from(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]))
         };

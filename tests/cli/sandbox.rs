@@ -79,6 +79,15 @@ impl Sandbox {
         io::open(&self.path(name), Role::Labels).unwrap().to_labels().unwrap()
     }
 
+    /// The probabilities of all classes that were saved beside the labels `NAME.tif`.
+    pub fn probabilities(&self, name: &str) -> Vec<f32> {
+        let read = |class| {
+            let path = self.path(&format!("{name}_{class}.tif"));
+            io::open(&path, Role::Raw).unwrap().to_f32().into_raw_vec_and_offset().0
+        };
+        ["background", "membrane", "foreground"].map(read).concat()
+    }
+
     /// A small tissue.
     pub fn tissue(&self, name: &str) {
         self.write(name, synth::sample_with(Parameters::default(), [24, 56, 48], 5).raw.view());

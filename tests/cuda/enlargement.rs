@@ -10,7 +10,6 @@ use tascan::device::cuda::Gpu;
 use tascan::device::cuda::convolution::Grid;
 use tascan::device::cuda::volume::DeviceVolume;
 use tascan::device::{Device, Precision};
-use tascan::io::{self, Role};
 use tascan::network::prediction::{Prediction, Predictor};
 use tascan::ops::cuda::enlargement::Enlargement as OnGpu;
 use tascan::ops::cuda::places::{Places, Target};
@@ -26,8 +25,9 @@ use crate::ops::enlargement::logits;
 use crate::scale::grid;
 use crate::{compare, recipe};
 
-/// Whole and cut-off last boxes, rows of whole and of broken words, a single box, a single voxel, rows of several tiles.
-pub(super) const CASES: [(Shape, &str); 9] = [
+/// Whole and cut-off last boxes, rows of whole and of broken words, a single box, a single voxel, rows of several tiles; boxes of parts
+/// of voxels, up to two for a voxel along x.
+pub(super) const CASES: [(Shape, &str); 15] = [
     ([4, 6, 64], "1,2,2"),
     ([6, 8, 40], "2,2,2"),
     ([5, 9, 33], "2,2,2"),
@@ -37,6 +37,12 @@ pub(super) const CASES: [(Shape, &str); 9] = [
     ([2, 3, 301], "1,1,2"),
     ([2, 2, 259], "1,1,1"),
     ([2, 17, 130], "2,3,4"),
+    ([5, 9, 131], "2/3,3/2,5/2"),
+    ([2, 3, 150], "1/4,1/3,1/2"),
+    ([3, 2, 129], "1/2,1/2,1/2"),
+    ([2, 3, 301], "1,3/4,2/3"),
+    ([1, 2, 200], "4/3,2,4/7"),
+    ([1, 1, 1], "1/4,1/4,1/2"),
 ];
 
 /// All planes of a volume on the CPU: logits, and their classes.
@@ -195,15 +201,6 @@ fn has_launched(report: &str, kernel: &str) -> bool {
     profile.as_object().unwrap().contains_key(kernel)
 }
 
-/// What was saved beside the labels `NAME.tif`.
-fn probabilities(sandbox: &Sandbox, name: &str) -> Vec<f32> {
-    let read = |class| {
-        let path = sandbox.path(&format!("{name}_{class}.tif"));
-        io::open(&path, Role::Raw).unwrap().to_f32().into_raw_vec_and_offset().0
-    };
-    ["background", "membrane", "foreground"].map(read).concat()
-}
-
 #[test]
 fn a_reduced_volume_has_the_cells_of_the_cpu() {
     /// Of probabilities in f32, as in tests/cuda/network.rs.
@@ -217,14 +214,14 @@ fn a_reduced_volume_has_the_cells_of_the_cpu() {
     let report = ("CUDA_EMULATOR_REPORT", report.to_str().unwrap());
     for options in ["--save-probabilities", "--save-probabilities --tta"] {
         sandbox.succeeds(&format!("segment raw.tif -o cpu.tif --scale 2 --device cpu {options}"));
-        let expected = (sandbox.labels("cpu.tif"), probabilities(&sandbox, "cpu"));
+        let expected = (sandbox.labels("cpu.tif"), sandbox.probabilities("cpu"));
         segment(&sandbox, &format!("-o whole.tif {options}"), &[report]);
         assert!(has_launched(report.1, "enlargement_probabilities"));
         segment(&sandbox, &format!("-o blocks.tif --block 8,24,40 {options}"), &[report]);
         assert!(has_launched(report.1, "enlargement_probabilities"));
-        let found = probabilities(&sandbox, "whole");
+        let found = sandbox.probabilities("whole");
         compare::assert_close(&found, &expected.1, TOLERANCE);
-        assert!(probabilities(&sandbox, "blocks") == found, "{options}");
+        assert!(sandbox.probabilities("blocks") == found, "{options}");
         for name in ["whole.tif", "blocks.tif"] {
             assert_eq!(sandbox.labels(name), expected.0, "{name} {options}");
         }

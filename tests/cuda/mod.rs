@@ -1,5 +1,6 @@
 //! The kernels that ship, run by the emulated driver, against the CPU.
 mod cells;
+mod contrast;
 mod doubling;
 mod driver;
 mod enlargement;

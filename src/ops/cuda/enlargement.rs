@@ -16,7 +16,8 @@ use crate::ops::class_conv::CLASSES;
 use crate::ops::enlargement::{self, Between};
 use crate::volume::Shape;
 
-/// Voxels of a row that a warp takes, a row of a plane that each warp of a block of threads takes.
+/// Voxels of a row that a warp takes, half as many where there are more boxes; a row of a plane that each warp of a block of threads
+/// takes.
 const TILE: usize = 128;
 const ROWS: usize = THREADS as usize / 32;
 /// A tile begins at a multiple of these in the memory of the volume.
@@ -107,7 +108,8 @@ impl Enlargement {
             first: planes.start as i32,
             places: places.arguments(),
         };
-        let tiles = (width + ALIGNMENT - 1).div_ceil(TILE);
+        let tile = if self.boxes[2] <= width { TILE } else { TILE / 2 };
+        let tiles = (width + ALIGNMENT - 1).div_ceil(tile);
         let grid = [tiles, height.div_ceil(ROWS), planes.len()].map(|blocks| blocks as u32);
         let kernel = if places.take_probabilities() { "enlargement_probabilities" } else { "enlargement" };
         // SAFETY: the arguments are the kernel's, and all volumes have the extents that are stated.

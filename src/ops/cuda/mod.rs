@@ -1,7 +1,8 @@
-//! The operations on whole volumes behind the network, on a GPU: volumes that stay there, and the values of their
+//! The operations on whole volumes before and behind the network, on a GPU: volumes that stay there, and the values of their
 //! namesakes in [`crate::ops`] to the bit. The kernels are those of `kernels/NAME.cu`.
 pub mod basins;
 pub mod contacts;
+pub mod contrast;
 pub mod distance;
 pub mod enlargement;
 pub mod erosion;
