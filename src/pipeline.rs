@@ -158,12 +158,27 @@ pub fn segment(
     let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
     let doubts = [doubts::of_walls(&survey, options.invert), doubt, doubts::of_classes(classes)];
-    let cells = cells::label_cells_from(&options.device, classes, on_gpu, spacing, &options.cells)
-        .and_then(|cells| cells.require_some(classes))
-        .map_err(|error| error.about(volume.name()))?;
+    let cells = cells::label_cells_from(
+        &options.device,
+        classes,
+        on_gpu,
+        spacing,
+        &on_grid(&options.cells, sampling),
+    )
+    .and_then(|cells| cells.require_some(classes))
+    .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
     let doubts = doubts.into_iter().flatten().collect();
     Ok(Segmentation { sampling, assumption, prediction, cells, stages, doubts })
+}
+
+/// The options for classes that were found on a grid: fewer voxels than a few points of a coarse one have are no cell, but
+/// debris.
+fn on_grid(options: &cells::Options, sampling: Sampling) -> cells::Options {
+    const LEAST_POINTS: f64 = 10.0;
+    let voxels: f64 = sampling.steps().iter().product();
+    let least = if voxels > 1.0 { (LEAST_POINTS * voxels) as u64 } else { 0 };
+    cells::Options { min_cell_size: options.min_cell_size.max(least), ..*options }
 }
 
 /// Runs a stage and notes its time.

@@ -193,9 +193,18 @@ fn the_size_of_a_contact_decides_beside_the_size_of_the_cells() {
     let no_persistence =
         Options { peak_height: 0., peak_fraction: 0., peak_distance: 0, ..Options::default() };
     // eroded, the tunnels are 2 voxels narrower
-    for (edge, tunnel, cells) in [(10, 5, 2), (10, 9, 1), (24, 9, 2), (24, 20, 1)] {
-        let found = label(&two_cubes(edge, tunnel), &no_persistence).count;
-        assert_eq!(found, cells, "cubes of {edge}, tunnel of {tunnel}");
+    let cases = [
+        (0.4, 10, 5, 2),
+        (0.4, 10, 9, 1),
+        (0.4, 24, 9, 2),
+        (0.4, 24, 18, 1),
+        (0.7, 24, 18, 2),
+        (0.7, 24, 24, 1),
+    ];
+    for (min_relative_area, edge, tunnel, cells) in cases {
+        let options = Options { min_relative_area, ..no_persistence };
+        let found = label(&two_cubes(edge, tunnel), &options).count;
+        assert_eq!(found, cells, "{min_relative_area}: cubes of {edge}, tunnel of {tunnel}");
     }
     let without = Options { min_relative_area: 0., ..no_persistence };
     assert_eq!(label(&two_cubes(24, 9), &without).count, 1);

@@ -88,14 +88,17 @@ impl Survey {
             })
         };
         let middle = [0, 1, 2].map(|a| (shape[a] - extent[a]) / 2);
-        let is_inside = |tile: &Tile, start: &Shape| {
-            (0..3).all(|a| {
-                let centre = tile.start[a] + TILE[a] / 2;
-                (start[a]..start[a] + extent[a]).contains(&centre)
-            })
+        // The share of a tile that lies in the region.
+        let share = |tile: &Tile, start: &Shape| -> f64 {
+            let along = |a: usize| {
+                let (first, end) =
+                    (tile.start[a].max(start[a]), (tile.start[a] + TILE[a]).min(start[a] + extent[a]));
+                end.saturating_sub(first) as f64 / TILE[a] as f64
+            };
+            along(0) * along(1) * along(2)
         };
         let shown = |start: &Shape| -> f64 {
-            self.tiles.iter().filter(|tile| is_inside(tile, start)).map(|tile| self.contrast(tile)).sum()
+            self.tiles.iter().map(|tile| share(tile, start) * self.contrast(tile)).sum()
         };
         let mut starts: Vec<Shape> = self.tiles.iter().map(centred).collect();
         starts.sort_unstable();

@@ -35,6 +35,9 @@ pub const WIDTHS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
 /// The widest grid that is chosen without being asked for.
 pub const WIDEST: f64 = 12.0;
 
+/// Points of a chord on the widest grid of the looks, above which cells are too wide for all of them.
+const TOO_WIDE: f64 = 1.6 * CHORD;
+
 /// Volumes of fewer voxels are not looked at: they hold no more than a few cells that are too wide.
 pub const LEAST_VOXELS: usize = 64 * 64 * 64;
 
@@ -169,13 +172,14 @@ impl Choice {
 /// # Errors
 /// Those of `look`.
 pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result<Look>) -> Result<Choice> {
-    let presumed = spacing.unwrap_or(Spacing([PRESUMED, 1.0, 1.0]));
-    let mut looks = Vec::new();
-    for width in WIDTHS {
-        let sampling = Sampling::cubes(width, Some(presumed));
-        looks.push(look(sampling)?);
-    }
-    let Some((best, chords)) = most_agreed(&looks) else {
+    let presumed = spacing.map_or([PRESUMED, 1.0, 1.0], |spacing| evened(Some(spacing)));
+    let looks = WIDTHS.map(|width| look(Sampling::cubes(width, Some(Spacing(presumed)))));
+    let looks: Vec<Look> = looks.into_iter().collect::<Result<_>>()?;
+    let too_wide = looks.last().and_then(Look::chords).filter(|chords| {
+        let points = libm::cbrt(chords.iter().product::<f64>() / looks[looks.len() - 1].voxels_of_a_point());
+        points > TOO_WIDE
+    });
+    let Some(chords) = too_wide.or_else(|| most_agreed(&looks)) else {
         return Ok(Choice { spacing, ..Choice::of_width(1.0, spacing) });
     };
     let (spacing, assumption) = proportions(spacing, chords);
@@ -183,10 +187,10 @@ pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result
     let proportion = libm::pow(edges.iter().copied().fold(0.0, f64::max), 1.0 / EVENED);
     let chord = libm::cbrt((0..3).map(|axis| chords[axis] * edges[axis]).product());
     let width = chord * libm::pow(proportion, COARSENED) / CHORD;
-    tracing::debug!("chords of {:.1?} voxels at scale {}: scale {width:.2}", chords, looks[best].sampling);
-    let doubt = (width > WIDEST).then(|| {
+    tracing::debug!("chords of {chords:.1?} voxels: scale {width:.2}");
+    let doubt = too_wide.map(|_| {
         format!(
-            "cells look {chord:.0} voxels wide, more than the coarsest automatic scale suits: try --scale {width:.0}"
+            "cells look {chord:.0} voxels wide, more than any grid that was looked at suits: try --scale {width:.0}"
         )
     });
     // A finer grid than the stored one shows no more of walls along its finest axis.
@@ -208,8 +212,8 @@ fn suited(width: f64, edges: [f64; 3]) -> Sampling {
     Sampling([if is_nearly_one { Step::STORED } else { z }, y, x])
 }
 
-/// The finer look of the pair that agrees on most, and the pair's chords: their geometric mean.
-fn most_agreed(looks: &[Look]) -> Option<(usize, [f64; 3])> {
+/// The chords of the pair of looks that agrees on most: their geometric mean.
+fn most_agreed(looks: &[Look]) -> Option<[f64; 3]> {
     let agreements: Vec<f64> = looks
         .windows(2)
         .map(|pair| {
@@ -231,7 +235,7 @@ fn most_agreed(looks: &[Look]) -> Option<(usize, [f64; 3])> {
     // The finer look has shreds of some cells, the coarser one has lost some.
     let [fine, coarse] = [looks[best].chords(), looks[best + 1].chords()];
     let (fine, coarse) = (fine.or(coarse)?, coarse.or(fine)?);
-    Some((best, [0, 1, 2].map(|axis| (fine[axis] * coarse[axis]).sqrt())))
+    Some([0, 1, 2].map(|axis| (fine[axis] * coarse[axis]).sqrt()))
 }
 
 /// The voxel size to go by, and what has to be said of it.
