@@ -262,7 +262,7 @@ fn the_grid_suits_the_width_of_the_cells_and_not_of_their_shreds() {
 
 #[test]
 fn cells_wider_than_any_look_suits_are_doubted() {
-    let choice = chosen([310.0; 3], Some(Spacing([1.0; 3])));
+    let choice = chosen([250.0; 3], Some(Spacing([1.0; 3])));
     assert!(choice.doubt.unwrap().contains("--scale"));
 }
 

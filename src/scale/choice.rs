@@ -25,9 +25,9 @@ const EVENED: f64 = 0.6;
 /// And chords have fewer points by r to this power.
 const COARSENED: f64 = 0.3;
 
-/// A step along z between one over this and this is a single plane: planes that were seen are better than such as were
-/// interpolated.
-const NEARLY_ONE: f64 = 1.4;
+/// Where planes are far apart a step along z between one over this and this is a single plane: planes that were seen are better
+/// than such as were interpolated.
+const NEARLY_ONE: f64 = 1.5;
 
 /// Widths of the looks, in stored voxels of the smallest edge. A cell of 200 voxels has 25 points at the widest.
 pub const WIDTHS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
@@ -35,8 +35,12 @@ pub const WIDTHS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
 /// The widest grid that is chosen without being asked for.
 pub const WIDEST: f64 = 12.0;
 
-/// Points of a chord on the widest grid of the looks, above which cells are too wide for all of them.
-const TOO_WIDE: f64 = 1.6 * CHORD;
+/// Points of a chord on the widest grid of the looks at which cells are too wide for all of them; more is no cell, but what the
+/// network makes of a volume that it cannot read.
+const TOO_WIDE: std::ops::Range<f64> = 1.6 * CHORD..0.8 * REGION as f64;
+
+/// Share of the cells on which two looks have to agree at least, where cells are not too wide.
+const AGREED: f64 = 0.4;
 
 /// Volumes of fewer voxels are not looked at: they hold no more than a few cells that are too wide.
 pub const LEAST_VOXELS: usize = 64 * 64 * 64;
@@ -175,13 +179,15 @@ pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result
     let presumed = spacing.map_or([PRESUMED, 1.0, 1.0], |spacing| evened(Some(spacing)));
     let looks = WIDTHS.map(|width| look(Sampling::cubes(width, Some(Spacing(presumed)))));
     let looks: Vec<Look> = looks.into_iter().collect::<Result<_>>()?;
-    let too_wide = looks.last().and_then(Look::chords).filter(|chords| {
-        let points = libm::cbrt(chords.iter().product::<f64>() / looks[looks.len() - 1].voxels_of_a_point());
-        points > TOO_WIDE
-    });
-    let Some(chords) = too_wide.or_else(|| most_agreed(&looks)) else {
+    let Some((agreement, agreed)) = most_agreed(&looks) else {
         return Ok(Choice { spacing, ..Choice::of_width(1.0, spacing) });
     };
+    let too_wide = looks.last().filter(|_| agreement < AGREED).and_then(|look| {
+        let chords = look.chords()?;
+        let points = libm::cbrt(chords.iter().product::<f64>() / look.voxels_of_a_point());
+        TOO_WIDE.contains(&points).then_some(chords)
+    });
+    let chords = too_wide.unwrap_or(agreed);
     let (spacing, assumption) = proportions(spacing, chords);
     let edges = evened(spacing);
     let proportion = libm::pow(edges.iter().copied().fold(0.0, f64::max), 1.0 / EVENED);
@@ -209,11 +215,11 @@ fn evened(spacing: Option<Spacing>) -> [f64; 3] {
 fn suited(width: f64, edges: [f64; 3]) -> Sampling {
     let Sampling([z, y, x]) = Sampling::cubes(width, Some(Spacing(edges)));
     let is_nearly_one = (1.0 / NEARLY_ONE..=NEARLY_ONE).contains(&(width / edges[0]));
-    Sampling([if is_nearly_one { Step::STORED } else { z }, y, x])
+    Sampling([if is_nearly_one && edges[0] > 1.0 { Step::STORED } else { z }, y, x])
 }
 
-/// The chords of the pair of looks that agrees on most: their geometric mean.
-fn most_agreed(looks: &[Look]) -> Option<[f64; 3]> {
+/// The share of the cells on which the pair of looks agrees that agrees on most, and the pair's chords: their geometric mean.
+fn most_agreed(looks: &[Look]) -> Option<(f64, [f64; 3])> {
     let agreements: Vec<f64> = looks
         .windows(2)
         .map(|pair| {
@@ -235,7 +241,7 @@ fn most_agreed(looks: &[Look]) -> Option<[f64; 3]> {
     // The finer look has shreds of some cells, the coarser one has lost some.
     let [fine, coarse] = [looks[best].chords(), looks[best + 1].chords()];
     let (fine, coarse) = (fine.or(coarse)?, coarse.or(fine)?);
-    Some([0, 1, 2].map(|axis| (fine[axis] * coarse[axis]).sqrt()))
+    Some((agreements[best], [0, 1, 2].map(|axis| (fine[axis] * coarse[axis]).sqrt())))
 }
 
 /// The voxel size to go by, and what has to be said of it.
