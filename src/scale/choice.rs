@@ -37,7 +37,10 @@ pub const WIDEST: f64 = 12.0;
 
 /// Points of a chord on the widest grid of the looks at which cells are too wide for all of them; more is no cell, but what the
 /// network makes of a volume that it cannot read.
-const TOO_WIDE: std::ops::Range<f64> = 1.6 * CHORD..0.8 * REGION as f64;
+const TOO_WIDE: std::ops::Range<f64> = 1.6 * CHORD..UNREADABLE;
+
+/// Points of a chord from which on it is no cell's.
+const UNREADABLE: f64 = 0.8 * REGION as f64;
 
 /// Share of the cells on which two looks have to agree at least, where cells are not too wide.
 const AGREED: f64 = 0.4;
@@ -77,6 +80,11 @@ impl Look {
             Some(chords * steps[axis])
         };
         Some([along(0)?, along(1)?, along(2)?])
+    }
+
+    /// Mean points of a chord, over all axes.
+    fn chord_points(&self) -> Option<f64> {
+        Some(libm::cbrt(self.chords()?.iter().product::<f64>() / self.voxels_of_a_point()))
     }
 
     /// The share of the cells of both looks, of `all` stored voxels, that each finds as the other does: the sum over all cells of
@@ -179,15 +187,14 @@ pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result
     let presumed = spacing.map_or([PRESUMED, 1.0, 1.0], |spacing| evened(Some(spacing)));
     let looks = WIDTHS.map(|width| look(Sampling::cubes(width, Some(Spacing(presumed)))));
     let looks: Vec<Look> = looks.into_iter().collect::<Result<_>>()?;
-    let Some((agreement, agreed)) = most_agreed(&looks) else {
-        return Ok(Choice { spacing, ..Choice::of_width(1.0, spacing) });
+    let agreed = most_agreed(&looks);
+    let too_wide =
+        looks.last().filter(|_| agreed.is_none_or(|(agreement, _)| agreement < AGREED)).and_then(|look| {
+            look.chords().filter(|_| look.chord_points().is_some_and(|points| TOO_WIDE.contains(&points)))
+        });
+    let Some(chords) = too_wide.or(agreed.map(|(_, chords)| chords)) else {
+        return Ok(Choice { sampling: suited(1.0, evened(spacing)), ..Choice::of_width(1.0, spacing) });
     };
-    let too_wide = looks.last().filter(|_| agreement < AGREED).and_then(|look| {
-        let chords = look.chords()?;
-        let points = libm::cbrt(chords.iter().product::<f64>() / look.voxels_of_a_point());
-        TOO_WIDE.contains(&points).then_some(chords)
-    });
-    let chords = too_wide.unwrap_or(agreed);
     let (spacing, assumption) = proportions(spacing, chords);
     let edges = evened(spacing);
     let proportion = libm::pow(edges.iter().copied().fold(0.0, f64::max), 1.0 / EVENED);
@@ -225,7 +232,9 @@ fn most_agreed(looks: &[Look]) -> Option<(f64, [f64; 3])> {
         .map(|pair| {
             // Only what lies in both regions can agree: that of the finer look.
             let all = looks.iter().map(|look| pair[0].covered_by(look)).fold(0.0, f64::max);
-            if all > 0.0 { pair[0].agreement(&pair[1], all) } else { 0.0 }
+            let is_read =
+                pair.iter().all(|look| look.chord_points().is_some_and(|points| points < UNREADABLE));
+            if all > 0.0 && is_read { pair[0].agreement(&pair[1], all) } else { 0.0 }
         })
         .collect();
     for (look, agreement) in looks.iter().zip(&agreements) {
@@ -238,6 +247,9 @@ fn most_agreed(looks: &[Look]) -> Option<(f64, [f64; 3])> {
     }
     let best =
         (0..agreements.len()).max_by(|&a, &b| agreements[a].total_cmp(&agreements[b]).then(b.cmp(&a)))?;
+    if agreements[best] == 0.0 {
+        return None;
+    }
     // The finer look has shreds of some cells, the coarser one has lost some.
     let [fine, coarse] = [looks[best].chords(), looks[best + 1].chords()];
     let (fine, coarse) = (fine.or(coarse)?, coarse.or(fine)?);
