@@ -8,8 +8,8 @@ use tascan::cells::{FOREGROUND, Options, label_cells};
 use tascan::metrics::{self, Scores};
 use tascan::ops::distance::Metric;
 use tascan::ops::{
-    basins, contacts, distance, erosion, flood, nearest_cell, peaks, pockets, regions, relabel, saddles,
-    shells,
+    basins, contacts, distance, erosion, exposure, flood, nearest_cell, peaks, pockets, regions, relabel,
+    saddles, shells,
 };
 use tascan::synth::{self, Parameters};
 use tascan::train::masks::Masks;
@@ -106,6 +106,9 @@ fn operation_rows(harness: &mut Harness) {
     });
     row(harness, "contacts", "u32", contacts::cost, |t| {
         black_box(contacts::contacts(t.labels.view(), Some(t.core.view()), t.count));
+    });
+    row(harness, "exposure", "u32", exposure::cost, |t| {
+        black_box(exposure::exposures(t.labels.view(), t.classes.view(), t.count));
     });
     let (operations, bytes) = relabel::cost(VOXELS);
     harness.row(

@@ -1,5 +1,5 @@
-// Pockets: connected background (6 neighbours) with more faces to foreground than to membrane becomes foreground: classes
-// [z][y][x] u8 -> the same.
+// Pockets: connected background (6 neighbours) with more faces to foreground than to membrane and the volume's end becomes
+// foreground: classes [z][y][x] u8 -> the same.
 //
 // 1. pockets_begin: every voxel is a piece of its own.
 // 2. pockets_join: background voxels are joined to the one before them along each axis; the root of a piece is its least voxel.
@@ -7,16 +7,15 @@
 // 4. pockets_fill.
 #include <cstdint>
 
+#include "common/faces.cuh"
 #include "common/grid.cuh"
 
 namespace {
 
-constexpr uint8_t Background = 0, Membrane = 1, Foreground = 2;
-
 struct Pockets {
     uint8_t* classes;
     unsigned int* parents;  // a lesser voxel of the same piece; the root's own number at the root
-    int* balances;          // faces to foreground less those to membrane, at the roots
+    int* balances;          // faces to foreground less those to membrane or the volume's end, at the roots
     Shape shape;
 };
 
@@ -48,21 +47,8 @@ __device__ void join(const Pockets& pockets, unsigned int a, unsigned int b) {
     }
 }
 
-__device__ __forceinline__ Shape place_of_thread() {
-    return {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y),
-            static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
-}
-
-__device__ __forceinline__ int weight(const Pockets& pockets, Shape at) {
-    if (!inside(pockets.shape, at)) {
-        return 0;
-    }
-    const uint8_t found = pockets.classes[voxel(pockets.shape, at)];
-    return (found == Foreground) - (found == Membrane);
-}
-
 __device__ __forceinline__ bool is_background(const Pockets& pockets, Shape at) {
-    return inside(pockets.shape, at) && pockets.classes[voxel(pockets.shape, at)] == Background;
+    return class_at(pockets.classes, pockets.shape, at) == Background;
 }
 
 }  // namespace
@@ -96,9 +82,9 @@ extern "C" __global__ void __launch_bounds__(256) pockets_weigh(Pockets pockets)
     if (!is_background(pockets, at)) {
         return;
     }
-    const int balance = weight(pockets, {at.z - 1, at.y, at.x}) + weight(pockets, {at.z + 1, at.y, at.x}) +
-                        weight(pockets, {at.z, at.y - 1, at.x}) + weight(pockets, {at.z, at.y + 1, at.x}) +
-                        weight(pockets, {at.z, at.y, at.x - 1}) + weight(pockets, {at.z, at.y, at.x + 1});
+    const int balance = around(pockets.classes, pockets.shape, at, [](int found) {
+        return (found == Foreground) - (found == Membrane || found == Outside);
+    });
     if (balance != 0) {
         atomicAdd(pockets.balances + root_of(pockets, static_cast<unsigned int>(voxel(pockets.shape, at))), balance);
     }

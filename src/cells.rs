@@ -3,8 +3,8 @@
 //! Background inside a cell, without a wall around it, is foreground too. Super voxels are found in the whole
 //! foreground, so that every foreground voxel belongs to the cell that
 //! its distance map leads to. The walls that a network leaves have holes; whether two super voxels are one
-//! cell is therefore decided in the eroded foreground, in which small holes are closed. Membrane voxels go to
-//! the nearest cell.
+//! cell is therefore decided in the eroded foreground, in which small holes are closed. Cells that lie open
+//! towards the background are debris. Membrane voxels go to the nearest cell, with debris to the background.
 mod operations;
 mod options;
 mod selection;
@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use self::operations::Operations;
 use self::operations::{OnCpu, OnGpu};
 pub use self::options::{Options, Tascan, Watershed};
-use self::selection::{Selection, select};
+use self::selection::{Numbering, Selection, select};
 use crate::device::Device;
 use crate::device::cuda::Gpu;
 use crate::device::cuda::volume::DeviceVolume;
@@ -170,16 +170,21 @@ fn find<O: Operations>(
         Watershed::Flood => operations.flood(&classes, &mut stages)?,
     };
     let kept = options.keep_supervoxels.then(|| operations.copy(&labels)).transpose()?;
-    let (table, count) = cluster(operations, &classes, &labels, count, options, &mut stages)?;
+    let Numbering { table, cells, debris } =
+        cluster(operations, &classes, &labels, count, options, &mut stages)?;
     let labels = stages.time("nearest cell", || {
         operations.relabel(&mut labels, &table)?;
         operations.nearest_cell(&mut labels, &classes, metric)?;
+        if debris > 0 {
+            let kept = (0..=cells).chain(std::iter::repeat_n(0, debris as usize));
+            operations.relabel(&mut labels, &kept.collect::<Vec<u32>>())?;
+        }
         operations.finish(labels)
     })?;
-    Ok(Cells { labels, count, supervoxels: kept, stages: stages.0 })
+    Ok(Cells { labels, count: cells, supervoxels: kept, stages: stages.0 })
 }
 
-/// A table from super voxels to cells, both counted from 1 (entry 0 is 0), and the number of cells.
+/// From super voxels to cells and debris.
 fn cluster<O: Operations>(
     operations: &O,
     classes: &O::Classes,
@@ -187,7 +192,7 @@ fn cluster<O: Operations>(
     count: u32,
     options: &Options,
     stages: &mut Stages,
-) -> Result<(Vec<u32>, u32)> {
+) -> Result<Numbering> {
     let core = stages.time("erosion", || operations.erosion(classes))?;
     let regions = stages.time("regions", || operations.regions(labels, count))?;
     let clusters = match options.tascan {
@@ -209,6 +214,10 @@ fn cluster<O: Operations>(
             true => operations.contacts(labels, None, count)?,
             false => Contacts::default(),
         };
-        Ok(select(&clusters, &regions, &touching, &Selection::from(options)))
+        let exposures = match options.drop_debris {
+            true => operations.exposures(labels, classes, count)?,
+            false => vec![0; count as usize],
+        };
+        Ok(select(&clusters, &regions, &touching, &exposures, &Selection::from(options)))
     })
 }

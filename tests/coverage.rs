@@ -4,8 +4,18 @@ use std::path::Path;
 
 /// Files of `src/ops` that are no operations themselves: what several operations are made of, and the same operations on a
 /// GPU, of which `tests/cuda/selftest.rs` demands that all are tested.
-const SHARED: [&str; 8] =
-    ["activations", "blocks", "correlation", "cuda", "disjoint_sets", "envelope", "mod", "winograd"];
+const SHARED: [&str; 10] = [
+    "activations",
+    "blocks",
+    "correlation",
+    "cuda",
+    "disjoint_sets",
+    "envelope",
+    "faces",
+    "mod",
+    "tables",
+    "winograd",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -17,6 +17,12 @@ __device__ __forceinline__ bool inside(Shape extent, Shape at) {
     return within(at.z, extent.z) && within(at.y, extent.y) && within(at.x, extent.x);
 }
 
+// The voxel of a thread where kernels are launched `in_rows` (src/ops/cuda/mod.rs); there may be none behind a row's end.
+__device__ __forceinline__ Shape place_of_thread() {
+    return {static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y),
+            static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
+}
+
 // How far apart neighbouring voxels of Channels values lie. To add up the way from one voxel to another takes a few 32-bit
 // instructions, `voxel` many 64-bit ones.
 template <int Channels>

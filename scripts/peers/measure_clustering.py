@@ -22,8 +22,9 @@ HOLES = [0.5, 1.5, 3.0]
 CROPS = [(24, 30, 330), (40, 60, 64), (40, 60, 200), (30, 100, 384), (40, 130, 40)]
 CROP = (104, 112, 112)
 
-AUTHORS = "--tascan authors --watershed flood --keep-pockets --min-relative-area 0 --min-touching-fraction 0.51"
-PLAIN = "--min-relative-area 0 --peak-fraction 0 --fragment-fraction 0"
+AUTHORS = ("--tascan authors --watershed flood --keep-pockets --keep-debris --min-relative-area 0 "
+           "--min-touching-fraction 0.51")
+PLAIN = "--min-relative-area 0 --peak-fraction 0 --fragment-fraction 0 --keep-debris"
 RULES = {"authors": AUTHORS, "plain": PLAIN, "defaults": ""}
 
 SWEEPS = {
@@ -34,6 +35,7 @@ SWEEPS = {
     "--min-relative-area": [0, 0.2, 0.4, 0.5, 0.7, 0.9],
     "--min-touching-fraction": [0.3, 0.5, 0.7, 2],
     "--fragment-fraction": [0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
+    "--keep-debris": [""],
 }
 
 
@@ -115,7 +117,7 @@ def main():
     parser.add_argument("--ovule", type=Path, default=SHARED / "data/ovule_geometry_labels.tif", help="labels of an organ")
     parser.add_argument("--variant", action="append", help="options of `tascan cluster` in place of the sweeps")
     options = parser.parse_args()
-    sweeps = [f"{option} {value}" for option, values in SWEEPS.items() for value in values]
+    sweeps = [f"{option} {value}".rstrip() for option, values in SWEEPS.items() for value in values]
     variants = [*RULES.values(), *(options.variant or sweeps)]
     scores = {}
     with tempfile.TemporaryDirectory() as name:

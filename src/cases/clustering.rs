@@ -12,7 +12,7 @@ use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::ops::basins::{self, Basins};
 use crate::ops::distance::{self, Metric};
-use crate::ops::{contacts, cuda, erosion, nearest_cell, pockets, regions, relabel, saddles};
+use crate::ops::{contacts, cuda, erosion, exposure, nearest_cell, pockets, regions, relabel, saddles};
 use crate::synth::{self, Parameters};
 use crate::train::masks::Masks;
 
@@ -134,6 +134,7 @@ impl Tissue<'_> {
     fn regions(&self, visit: Visit) -> Result<()> {
         let (labels, core, count) = (self.labels.view(), self.core.view(), self.count);
         let (sent, sent_core) = (self.send(labels)?, self.send(core)?);
+        let (classes, sent_classes) = (self.classes.view(), self.send(self.classes.view())?);
         let ready = self.gpu.zip(sent.as_ref());
         let on_gpu = ready.map(|(gpu, labels)| move || cuda::regions::regions(gpu, labels, count));
         visit(&Case::new(
@@ -148,6 +149,15 @@ impl Tissue<'_> {
         visit(&Case::new(
             self.about("contacts", "u32", contacts::cost),
             || contacts::contacts(labels, Some(core), count),
+            on_gpu,
+            |expected, found| Ok(exact(expected, found)),
+        ))?;
+        let on_gpu = ready
+            .zip(sent_classes.as_ref())
+            .map(|((gpu, labels), classes)| move || cuda::exposure::exposures(gpu, labels, classes, count));
+        visit(&Case::new(
+            self.about("exposure", "u32", exposure::cost),
+            || exposure::exposures(labels, classes, count),
             on_gpu,
             |expected, found| Ok(exact(expected, found)),
         ))

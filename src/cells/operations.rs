@@ -14,7 +14,7 @@ use crate::ops::distance::{self, Metric};
 use crate::ops::regions::{self, Region};
 use crate::ops::saddles::{self, Saddle};
 use crate::ops::shells::{self, Shells};
-use crate::ops::{cuda, erosion, nearest_cell, pockets, relabel};
+use crate::ops::{cuda, erosion, exposure, nearest_cell, pockets, relabel};
 use crate::supervoxels::{self, SuperVoxels};
 use crate::volume::Shape;
 
@@ -37,6 +37,7 @@ pub(crate) trait Operations {
     fn regions(&self, labels: &Self::Labels, count: u32) -> Result<Vec<Region>>;
     fn contacts(&self, labels: &Self::Labels, core: Option<&Self::Mask>, count: u32) -> Result<Contacts>;
     fn shells(&self, labels: &Self::Labels, core: &Self::Mask, count: u32) -> Result<Shells>;
+    fn exposures(&self, labels: &Self::Labels, classes: &Self::Classes, count: u32) -> Result<Vec<i64>>;
     fn nearest_cell(&self, labels: &mut Self::Labels, classes: &Self::Classes, metric: &Metric)
     -> Result<()>;
     fn copy(&self, labels: &Self::Labels) -> Result<Array3<u32>>;
@@ -97,6 +98,10 @@ impl<'a> Operations for OnCpu<'a> {
 
     fn shells(&self, labels: &Array3<u32>, core: &Array3<u8>, count: u32) -> Result<Shells> {
         Ok(shells::shells(labels.view(), Some(core.view()), count))
+    }
+
+    fn exposures(&self, labels: &Array3<u32>, classes: &Self::Classes, count: u32) -> Result<Vec<i64>> {
+        Ok(exposure::exposures(labels.view(), classes.view(), count))
     }
 
     fn nearest_cell(&self, labels: &mut Array3<u32>, classes: &Self::Classes, metric: &Metric) -> Result<()> {
@@ -189,6 +194,15 @@ impl Operations for OnGpu<'_> {
     fn shells(&self, labels: &DeviceVolume<u32>, core: &DeviceVolume<u8>, count: u32) -> Result<Shells> {
         let (labels, core) = (labels.download(self.0)?, core.download(self.0)?);
         Ok(shells::shells(labels.view(), Some(core.view()), count))
+    }
+
+    fn exposures(
+        &self,
+        labels: &DeviceVolume<u32>,
+        classes: &DeviceVolume<u8>,
+        count: u32,
+    ) -> Result<Vec<i64>> {
+        cuda::exposure::exposures(self.0, labels, classes, count)
     }
 
     fn nearest_cell(

@@ -35,6 +35,9 @@ pub struct Options {
     /// Background that borders on foreground more than on membrane is the dark inside of a cell, and counts as
     /// foreground.
     pub fill_pockets: bool,
+    /// A cell that borders on background more than on membrane is debris, and is background, as are the membrane
+    /// voxels that lie nearest to it.
+    pub drop_debris: bool,
     /// Super voxels that touch in at least this many voxels are one cell ...
     pub min_touching_area: u64,
     /// ... if that is also this fraction of V^(2/3), V being the volume of the smaller one in voxels: in
@@ -70,6 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             fill_pockets: true,
+            drop_debris: true,
             min_touching_area: 30,
             min_relative_area: 0.7,
             min_touching_fraction: 0.5,
@@ -91,6 +95,7 @@ impl Options {
     pub fn authors() -> Self {
         Self {
             fill_pockets: false,
+            drop_debris: false,
             min_relative_area: 0.,
             min_touching_fraction: 0.51,
             tascan: Tascan::Authors,

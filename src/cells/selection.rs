@@ -1,4 +1,4 @@
-//! Which clusters are cells, and their numbers.
+//! Which clusters are cells, which are debris, and their numbers.
 use super::Options;
 use crate::ops::contacts::Contacts;
 use crate::ops::regions::Region;
@@ -17,38 +17,53 @@ impl From<&Options> for Selection {
     }
 }
 
-/// Numbers the cells from 1 in the order of their first voxels.
+/// What becomes of super voxels.
+pub(super) struct Numbering {
+    /// For each super voxel, from 1, its cell from 1 to `cells`, its debris from there on, or 0; entry 0 is 0.
+    pub table: Vec<u32>,
+    /// Number of cells.
+    pub cells: u32,
+    /// Number of pieces of debris.
+    pub debris: u32,
+}
+
+/// Numbers the cells in the order of their first voxels, and then the debris: clusters that have more faces in common with
+/// background than with membrane.
 ///
-/// `clusters` holds for super voxel n at n - 1 the label of its cluster's representative; the result is a
-/// table from super voxels to cells (entry 0 is 0) and the number of cells.
+/// `clusters` holds for super voxel n at n - 1 the label of its cluster's representative, `regions` and `exposures` what
+/// the super voxel covers and how far it lies open.
 pub(super) fn select(
     clusters: &[u32],
     regions: &[Region],
     touching: &Contacts,
+    exposures: &[i64],
     selection: &Selection,
-) -> (Vec<u32>, u32) {
-    let covered = of_clusters(clusters, regions);
+) -> Numbering {
+    let covered = of_clusters(clusters, regions, Region::NONE, Region::with);
+    let exposed = of_clusters(clusters, exposures, 0, |a, b| a + b);
     let least = least_sizes(clusters, &covered, touching, selection);
+    let is_debris = |cluster: &u32| exposed[*cluster as usize] > 0;
     let is_cell = |cluster: &u32| {
         let voxels = covered[*cluster as usize].voxels;
         voxels > 0 && voxels as f64 >= least[*cluster as usize]
     };
-    let mut cells: Vec<u32> = (0..covered.len() as u32).filter(is_cell).collect();
+    let (debris, mut cells): (Vec<u32>, Vec<u32>) = (0..covered.len() as u32).partition(is_debris);
+    cells.retain(is_cell);
     cells.sort_unstable_by_key(|&cluster| covered[cluster as usize].first);
     let mut number = vec![0; covered.len()];
-    cells.iter().zip(1..).for_each(|(&cluster, cell)| number[cluster as usize] = cell);
+    cells.iter().chain(&debris).zip(1..).for_each(|(&cluster, n)| number[cluster as usize] = n);
     let table = std::iter::once(0).chain(clusters.iter().map(|&cluster| number[cluster as usize]));
-    (table.collect(), cells.len() as u32)
+    Numbering { table: table.collect(), cells: cells.len() as u32, debris: debris.len() as u32 }
 }
 
-/// What each cluster covers, by the label of its representative; entry 0 covers nothing.
-fn of_clusters(clusters: &[u32], regions: &[Region]) -> Vec<Region> {
-    let mut covered = vec![Region::NONE; clusters.len() + 1];
-    for (&cluster, &region) in clusters.iter().zip(regions) {
-        let covered = &mut covered[cluster as usize];
-        *covered = covered.with(region);
+/// The sum over each cluster, by the label of its representative; entry 0 is `none`.
+fn of_clusters<T: Copy>(clusters: &[u32], values: &[T], none: T, with: impl Fn(T, T) -> T) -> Vec<T> {
+    let mut sums = vec![none; clusters.len() + 1];
+    for (&cluster, &value) in clusters.iter().zip(values) {
+        let sum = &mut sums[cluster as usize];
+        *sum = with(*sum, value);
     }
-    covered
+    sums
 }
 
 /// The least size of each cluster that makes it a cell.

@@ -11,6 +11,9 @@ pub struct CellOptions {
     /// inside of a cell.
     #[arg(long)]
     keep_pockets: bool,
+    /// Keep cells that border on background more than on membrane; otherwise they are debris.
+    #[arg(long)]
+    keep_debris: bool,
     /// Super voxels that touch in at least this many voxels are one cell, if the next condition holds too.
     #[arg(long, value_name = "VOXELS", default_value_t = Options::default().min_touching_area)]
     min_touching_area: u64,
@@ -55,6 +58,7 @@ impl CellOptions {
     pub fn resolve(&self, block: Option<Shape>, keep_supervoxels: bool) -> Result<Options> {
         let options = Options {
             fill_pockets: !self.keep_pockets,
+            drop_debris: !self.keep_debris,
             min_touching_area: self.min_touching_area,
             min_relative_area: self.min_relative_area,
             min_touching_fraction: self.min_touching_fraction,

@@ -2,9 +2,9 @@
 //!
 //! labels `[z, y, x]` u32 -> one entry for each label from 1. Sums and minima of integers: no order matters.
 use ndarray::ArrayView3;
-use rayon::prelude::*;
 
 use super::blocks::{Rows, linear};
+use super::tables;
 
 /// What one label covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +35,10 @@ pub fn regions(labels: ArrayView3<u32>, count: u32) -> Vec<Region> {
     let labels = labels.as_standard_layout();
     let rows = Rows::new(labels.view());
     let [depth, height, _] = rows.shape();
-    // a slab for each thread, as each needs a table of all labels
-    let slab = depth.div_ceil(rayon::current_num_threads()).max(1);
-    let of_slab = |start: usize| {
-        let mut regions = vec![Region::NONE; count as usize];
-        for z in start..(start + slab).min(depth) {
-            (0..height).for_each(|y| add_row(rows.at(z, y), linear([z, y, 0], rows.shape()), &mut regions));
-        }
-        regions
+    let add = |[z, y]: [usize; 2], regions: &mut [Region]| {
+        add_row(rows.at(z, y), linear([z, y, 0], rows.shape()), regions)
     };
-    (0..depth)
-        .into_par_iter()
-        .step_by(slab)
-        .map(of_slab)
-        .reduce_with(|a, b| a.into_iter().zip(b).map(|(a, b)| a.with(b)).collect())
-        .unwrap_or_else(|| vec![Region::NONE; count as usize])
+    tables::of_labels([depth, height], count, Region::NONE, add, Region::with)
 }
 
 /// Adds a row whose first voxel has linear index `first`, a run of equal labels at a time.

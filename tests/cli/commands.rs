@@ -91,8 +91,9 @@ fn segment_gives_the_same_bytes_at_a_scale_for_every_block_and_thread_count() {
 fn segment_saves_what_led_to_the_cells() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");
-    sandbox
-        .succeeds("segment raw.tif -o t_labels.tif --save-classes --save-probabilities --save-supervoxels");
+    sandbox.succeeds(
+        "segment raw.tif -o t_labels.tif --save-classes --save-probabilities --save-supervoxels --keep-debris",
+    );
     let [labels, classes, supervoxels] =
         ["labels", "classes", "supervoxels"].map(|what| sandbox.labels(&format!("t_{what}.tif")));
     let [background, membrane, foreground] = ["background", "membrane", "foreground"]

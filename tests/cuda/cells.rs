@@ -133,6 +133,20 @@ fn pockets_equal_those_of_the_cpu() {
 }
 
 #[test]
+fn exposures_equal_those_of_the_cpu() {
+    emulated("cuda::cells::exposures_equal_those_of_the_cpu", |gpu| {
+        for shape in SHAPES {
+            let ((mut labels, count), classes) = (labels(shape), classes(shape));
+            labels.zip_mut_with(&classes, |label, class| *label *= u32::from(*class == FOREGROUND));
+            let found =
+                cuda::exposure::exposures(gpu, &send(gpu, labels.view()), &send(gpu, classes.view()), count);
+            let expected = ops::exposure::exposures(labels.view(), classes.view(), count);
+            assert_eq!(found.unwrap(), expected);
+        }
+    });
+}
+
+#[test]
 fn nearest_cells_and_tables_equal_those_of_the_cpu() {
     emulated("cuda::cells::nearest_cells_and_tables_equal_those_of_the_cpu", |gpu| {
         for shape in SHAPES {

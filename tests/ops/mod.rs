@@ -11,6 +11,7 @@ mod correlation;
 mod distance;
 pub mod enlargement;
 mod erosion;
+mod exposure;
 pub mod first_conv;
 mod flood;
 pub mod grids;

@@ -6,15 +6,17 @@ use proptest::prelude::*;
 use tascan::Shape;
 use tascan::ops::pockets;
 
-use super::small_volumes::{classes, stepped, voxels};
+use super::small_volumes::{classes, stepped, steps_6, voxels};
 
-const STEPS: [[isize; 3]; 6] = [[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]];
-
-/// The connected background around `seed`, and its faces to membrane and to foreground.
-fn flood(classes: &Array3<u8>, seed: Shape) -> (HashSet<Shape>, [usize; 3]) {
-    let (mut piece, mut faces, mut open) = (HashSet::from([seed]), [0; 3], vec![seed]);
+/// The connected background around `seed`, its faces to each class, and last those at the volume's end.
+fn flood(classes: &Array3<u8>, seed: Shape) -> (HashSet<Shape>, [usize; 4]) {
+    let (mut piece, mut faces, mut open) = (HashSet::from([seed]), [0; 4], vec![seed]);
     while let Some(at) = open.pop() {
-        for next in STEPS.into_iter().filter_map(|step| stepped(at, step, classes.dim().into())) {
+        for step in steps_6() {
+            let Some(next) = stepped(at, step, classes.dim().into()) else {
+                faces[3] += 1;
+                continue;
+            };
             faces[classes[next] as usize] += 1;
             if classes[next] == 0 && piece.insert(next) {
                 open.push(next);
@@ -31,8 +33,8 @@ proptest! {
         let classes = volume.mapv(|class| (class + background) % 3);
         let mut expected = classes.clone();
         for at in voxels(classes.dim().into()).filter(|at| classes[*at] == 0) {
-            let (piece, [_, membrane, foreground]) = flood(&classes, at);
-            if foreground > membrane {
+            let (piece, [_, membrane, foreground, end]) = flood(&classes, at);
+            if foreground > membrane + end {
                 piece.into_iter().for_each(|voxel| expected[voxel] = 2);
             }
         }
@@ -55,4 +57,16 @@ fn a_dark_inside_is_filled_and_the_outside_is_not() {
     assert_eq!(filled[[5, 5, 5]], 2);
     assert_eq!(filled[[0, 0, 0]], 0);
     assert_eq!(filled.iter().filter(|class| **class == 0).count(), 11 * 11 * 11 - 9 * 9 * 9);
+}
+
+#[test]
+fn the_outside_of_a_tissue_with_leaky_walls_is_not_filled() {
+    // Half a volume of foreground whose wall towards the other half is lacking but for its rim.
+    let classes = Array3::from_shape_fn((8, 8, 12), |(z, y, x)| match x {
+        0..5 => 2,
+        5 if [z, y].iter().any(|i| [0, 7].contains(i)) => 1,
+        5 => 2,
+        _ => 0u8,
+    });
+    assert_eq!(pockets::fill(classes.view()), classes);
 }

@@ -6,6 +6,7 @@ pub mod contrast;
 pub mod distance;
 pub mod enlargement;
 pub mod erosion;
+pub mod exposure;
 pub mod nearest_cell;
 pub mod pairs;
 pub mod places;
