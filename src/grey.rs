@@ -61,6 +61,20 @@ impl<'a> Grey<'a> {
         Grey { values: Values::InVolume { volume, start, shape }, scaling, local: None }
     }
 
+    /// The block of extent `shape` that begins at voxel `start` of a volume of extent `whole`, of which `read` gives a
+    /// region (first voxel, extent), with local contrast normalised where that is asked for.
+    pub fn seen(
+        contrast: Option<Contrast>,
+        start: Shape,
+        shape: Shape,
+        whole: Shape,
+        read: impl FnOnce(Shape, Shape) -> Self,
+    ) -> Self {
+        let Some(contrast) = contrast else { return read(start, shape) };
+        let (start, shape, part) = contrast.covered(start, shape, whole);
+        read(start, shape).with_contrast(contrast, part)
+    }
+
     /// The same values, of which a part is the block: local contrast is normalised there.
     pub fn with_contrast(self, contrast: Contrast, part: Ranges) -> Self {
         Grey { local: Some((contrast, part)), ..self }

@@ -149,7 +149,7 @@ pub fn segment(
     let contrast = (normalization == Normalization::Local).then_some(model.contrast);
     let input = Input { volume, survey: &survey, scaling, contrast };
     let (choice, predictor) = match options.scale.sampling(volume.spacing()) {
-        Some(sampling) => (Choice { sampling, ..Choice::of_width(1.0, volume.spacing()) }, None),
+        Some(sampling) => (Choice::without_looks(sampling, volume.spacing()), None),
         None => timed(&mut stages, "scale", || input.choose(model, &options.device))?,
     };
     let Choice { sampling, spacing, assumption, doubt } = choice;
@@ -201,9 +201,9 @@ impl<'a> Input<'a> {
     /// The `extent` points of the grid from point `start` on.
     fn read(&self, sampling: Sampling, start: Shape, extent: Shape) -> Grey<'a> {
         let sampled = Sampled::new(self.volume, sampling);
-        let Some(contrast) = self.contrast else { return sampled.grey(start, extent, self.scaling) };
-        let (start, extent, part) = contrast.covered(start, extent, sampled.shape());
-        sampled.grey(start, extent, self.scaling).with_contrast(contrast, part)
+        Grey::seen(self.contrast, start, extent, sampled.shape(), |start, extent| {
+            sampled.grey(start, extent, self.scaling)
+        })
     }
 
     /// `seen`: a predictor of one axis order that has looked at the volume.
@@ -240,7 +240,7 @@ impl<'a> Input<'a> {
     fn choose(&self, model: &Model, device: &Device) -> Result<(Choice, Option<Predictor>)> {
         let spacing = self.volume.spacing();
         if self.volume.len() < choice::LEAST_VOXELS {
-            return Ok((Choice { sampling: Sampling::STORED, ..Choice::of_width(1.0, spacing) }, None));
+            return Ok((Choice::without_looks(Sampling::STORED, spacing), None));
         }
         let predictor = Predictor::on(device, &model.weights, false)?;
         let shape = self.volume.shape();

@@ -1,5 +1,6 @@
 //! The scale at which the network sees a volume, against naive f64 loops.
 use ndarray::{Array3, Array4, s};
+use tascan::grey::Grey;
 use tascan::intensity::Normalization;
 use tascan::metrics::{self, Scores};
 use tascan::network::prediction::{Prediction, Predictor};
@@ -341,9 +342,12 @@ fn small_cells_stay_as_they_are() {
     assert_eq!(found.sampling, Sampling::STORED);
     let model = Model::embedded().unwrap();
     let volume = Volume::from_array(sample.raw, None);
-    let scaling = Normalization::Robust.fit_volume(&volume).unwrap();
-    let mut read =
-        |start: Shape, shape: Shape| Ok(volume.read_f32(start, shape).mapv(|x| scaling.apply(x)).into());
+    let scaling = model.normalization.fit_volume(&volume).unwrap();
+    let contrast = (model.normalization == Normalization::Local).then_some(model.contrast);
+    let mut read = |start: Shape, shape: Shape| {
+        let block = |start, shape| Grey::of_block(&volume, start, shape, scaling);
+        Ok(Grey::seen(contrast, start, shape, volume.shape(), block))
+    };
     let predictor = Predictor::new(&model.weights, false);
     let expected = predictor.predict(volume.shape(), [1000; 3], &mut read, &mut |_| ()).unwrap();
     assert_eq!(found.prediction.classes, expected.classes);

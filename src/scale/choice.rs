@@ -18,12 +18,12 @@ use crate::error::Result;
 use crate::volume::{Shape, Spacing};
 
 /// Points of a chord on the grid that is chosen, where voxels are cubes.
-pub const CHORD: f64 = 18.0;
+pub const CHORD: f64 = 19.0;
 
 /// Where the edges of voxels have the proportion r, the edges of points have r to the power of one less this.
 const EVENED: f64 = 0.6;
 /// And chords have fewer points by r to this power.
-const COARSENED: f64 = 0.3;
+const COARSENED: f64 = 0.33;
 
 /// Where planes are far apart a step along z between one over this and this is a single plane: planes that were seen are better
 /// than such as were interpolated.
@@ -173,9 +173,9 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The grid of a width, without looks.
-    pub fn of_width(width: f64, spacing: Option<Spacing>) -> Self {
-        Choice { sampling: Sampling::cubes(width, spacing), spacing, assumption: None, doubt: None }
+    /// A grid that does not rest on looks.
+    pub fn without_looks(sampling: Sampling, spacing: Option<Spacing>) -> Self {
+        Choice { sampling, spacing, assumption: None, doubt: None }
     }
 }
 
@@ -193,7 +193,7 @@ pub fn choose(spacing: Option<Spacing>, mut look: impl FnMut(Sampling) -> Result
             look.chords().filter(|_| look.chord_points().is_some_and(|points| TOO_WIDE.contains(&points)))
         });
     let Some(chords) = too_wide.or(agreed.map(|(_, chords)| chords)) else {
-        return Ok(Choice { sampling: suited(1.0, evened(spacing)), ..Choice::of_width(1.0, spacing) });
+        return Ok(Choice::without_looks(suited(1.0, evened(spacing)), spacing));
     };
     let (spacing, assumption) = proportions(spacing, chords);
     let edges = evened(spacing);

@@ -74,11 +74,8 @@ impl Validator {
         let grey = |[z, y, x]: Shape, [depth, rows, columns]: Shape| {
             Grey::from(volume.raw.slice(s![z..z + depth, y..y + rows, x..x + columns]))
         };
-        let mut read = |start: Shape, extent: Shape| {
-            let Some(contrast) = self.contrast else { return Ok(grey(start, extent)) };
-            let (start, extent, part) = contrast.covered(start, extent, shape);
-            Ok(grey(start, extent).with_contrast(contrast, part))
-        };
+        let mut read =
+            |start: Shape, extent: Shape| Ok(Grey::seen(self.contrast, start, extent, shape, grey));
         let classes = predictor.predict(shape, block, &mut read, &mut |_| ())?.classes;
         let truth = volume.targets.class.view();
         let [membrane, foreground] = [MEMBRANE, FOREGROUND].map(|class| dice(classes.view(), truth, class));
