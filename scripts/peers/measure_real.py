@@ -105,7 +105,7 @@ class Case:
         row = {
             "volume": self.volume.name,
             "voxel size": "yes" if report["spacing"] else "no",
-            "scale": ", ".join(f"{factor:g}" for factor in report["scale"]),
+            "scale": ", ".join(f"{factor:.3g}" for factor in report["scale"]),
             "cells": cells,
             "found": found,
             "false": false,

@@ -42,8 +42,8 @@ fn a_kernel_that_fails_on_the_way_is_named() {
     if !are_kernels_built() {
         return;
     }
-    // A block has 11 launches.
-    let kernels = [("1", "kernel first_conv_f16", "256"), ("14", "kernel conv3d_residual_f16", "128")];
+    // A block has 13 launches.
+    let kernels = [("1", "kernel contrast_sums", "256"), ("18", "kernel conv3d_residual_f16", "128")];
     for (launch, kernel, threads) in kernels {
         let shape = format!(" blocks of {threads} threads on cuda:0");
         let words = [kernel, &shape, "CUDA_ERROR_LAUNCH_FAILED", "--device cpu"];
@@ -56,7 +56,7 @@ fn a_kernel_that_fails_on_the_way_is_named() {
         "CUDA_ERROR_LAUNCH_FAILED",
         "--device cpu",
     ];
-    fails("--device cuda --scale 2", &[("CUDA_EMULATOR_FAIL_LAUNCH", "12")], &words);
+    fails("--device cuda --scale 2", &[("CUDA_EMULATOR_FAIL_LAUNCH", "14")], &words);
 }
 
 #[test]
