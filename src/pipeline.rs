@@ -172,8 +172,7 @@ pub fn segment(
     Ok(Segmentation { sampling, assumption, prediction, cells, stages, doubts })
 }
 
-/// The options for classes that were found on a grid: fewer voxels than a few points of a coarse one have are no cell, but
-/// debris.
+/// The options for classes that were found on a grid: fewer voxels than a few points of a coarse one have are no cell.
 fn on_grid(options: &cells::Options, sampling: Sampling) -> cells::Options {
     const LEAST_POINTS: f64 = 10.0;
     let voxels: f64 = sampling.steps().iter().product();
