@@ -4,6 +4,7 @@ mod hdf5;
 mod mapped;
 mod npy;
 mod npz;
+mod selection;
 mod spec;
 mod tiff;
 mod unit;
@@ -16,30 +17,23 @@ use ndarray::{ArrayView3, Axis, Zip};
 
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing, Volume};
+pub use selection::{Pick, Role, Selection};
 use spec::{Format, Spec};
 pub use writer::Writer;
 
-/// What a file is opened for; decides the default data set of a file that holds several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Grey values (`raw`).
-    Raw,
-    /// Labels (`label`, `segmentation`).
-    Labels,
-}
-
 /// Opens the volume that `spec` names: a path, or `file.h5:dataset`. Uncompressed voxels stay in the file until they are
-/// read.
+/// read. Where the file has several channels or time points, `selection` says which one.
 ///
 /// # Errors
 /// The file is missing, cut short or of another kind, or is no single 3D volume of numbers.
-pub fn open(spec: &Path, role: Role) -> Result<Volume> {
+pub fn open(spec: &Path, selection: impl Into<Selection>) -> Result<Volume> {
+    let selection = &selection.into();
     let Spec { path, dataset, format } = Spec::parse(spec)?;
     match format {
-        Format::Tiff => tiff::open(&path),
-        Format::Hdf5 => hdf5::open(&path, dataset.as_deref(), role),
-        Format::Npy => npy::open(&path),
-        Format::Npz => npz::open(&path, dataset.as_deref(), role),
+        Format::Tiff => tiff::open(&path, selection),
+        Format::Hdf5 => hdf5::open(&path, dataset.as_deref(), selection),
+        Format::Npy => npy::open(&path, selection),
+        Format::Npz => npz::open(&path, dataset.as_deref(), selection),
     }
 }
 

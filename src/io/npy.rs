@@ -4,6 +4,7 @@ use std::path::Path;
 
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
+use super::Selection;
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
 use crate::volume::{Bytes, Dtype, Origin, Shape, Store, Volume, for_dtype};
@@ -11,7 +12,7 @@ use crate::volume::{Bytes, Dtype, Origin, Shape, Store, Volume, for_dtype};
 const EXPECTED: &str = "a NumPy array of three axes z, y, x with numbers";
 
 /// Opens a `.npy` file without reading its voxels.
-pub(super) fn open(path: &Path) -> Result<Volume> {
+pub(super) fn open(path: &Path, _selection: &Selection) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let array = Layout::read(path, map.as_ref())?;
     let origin = Origin {

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::aside::Aside;
 use super::mapped::Mapped;
 use super::npy::{self, Layout};
-use super::{Role, spec};
+use super::{Selection, spec};
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Origin, Shape, Spacing, Store, Volume, owned_bytes};
 
@@ -21,12 +21,12 @@ const SPACING: &str = "element_size_um";
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
 /// Opens one array; `name` overrules what the role stands for.
-pub(super) fn open(path: &Path, name: Option<&str>, role: Role) -> Result<Volume> {
+pub(super) fn open(path: &Path, name: Option<&str>, selection: &Selection) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let mut archive = archive(path, map.as_ref())?;
     let name = match name {
         Some(name) => name.to_owned(),
-        None => spec::choose(path, &volumes(&mut archive), role)?,
+        None => spec::choose(path, &volumes(&mut archive), selection.role)?,
     };
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
         let there = volumes(&mut archive).join(", ");

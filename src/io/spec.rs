@@ -77,6 +77,9 @@ pub(super) fn choose(path: &Path, volumes: &[String], role: Role) -> Result<Stri
     let wanted: &[&str] = match role {
         Role::Raw => &["raw"],
         Role::Labels => &["label", "labels", "segmentation"],
+        Role::Boundary => {
+            &["predictions", "prediction", "boundary", "boundaries", "membrane", "probabilities"]
+        }
     };
     let named = wanted.iter().find_map(|name| volumes.iter().find(|volume| volume == name));
     match (named, volumes) {
@@ -96,5 +99,6 @@ pub(super) fn default_name(role: Role) -> &'static str {
     match role {
         Role::Raw => "raw",
         Role::Labels => "label",
+        Role::Boundary => "predictions",
     }
 }

@@ -10,7 +10,7 @@ use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
 
 use super::mapped::Mapped;
-use super::{Role, check_shape, spec};
+use super::{Selection, check_shape, spec};
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Origin, Shape, Spacing, Store, Volume, owned_bytes};
 pub(super) use write::Hdf5Writer;
@@ -22,12 +22,12 @@ const SPACING: &str = "element_size_um";
 const DEPTH: usize = 8;
 
 /// Opens one data set; `name` overrules what the role stands for.
-pub(super) fn open(path: &Path, name: Option<&str>, role: Role) -> Result<Volume> {
+pub(super) fn open(path: &Path, name: Option<&str>, selection: &Selection) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let file = file(path, &map)?;
     let name = match name {
         Some(name) => name.to_owned(),
-        None => spec::choose(path, &volumes(path, &file)?, role)?,
+        None => spec::choose(path, &volumes(path, &file)?, selection.role)?,
     };
     let dataset = file.dataset(&name).map_err(|e| missing(path, &file, &name, &e))?;
     volume(path, &map, &file, &dataset, name)

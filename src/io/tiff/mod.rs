@@ -9,6 +9,7 @@ mod write;
 
 use std::path::Path;
 
+use super::Selection;
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
 use crate::volume::{Origin, Shape, Spacing, Store, Volume};
@@ -24,7 +25,7 @@ struct Stack {
 }
 
 /// Opens a TIFF stack; the voxels of an uncompressed one stay in the file.
-pub(super) fn open(path: &Path) -> Result<Volume> {
+pub(super) fn open(path: &Path, _selection: &Selection) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let pages = Pages::read(path, map.as_ref())?;
     let first = &pages.list[0];
