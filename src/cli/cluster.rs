@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::cell_options::CellOptions;
 use super::report::{self, Report};
+use super::selection::SelectionOptions;
 use crate::boundary;
 use crate::cells::{Cells, Options, label_cells_on};
 use crate::device::Precision;
@@ -53,6 +54,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    selection: SelectionOptions,
+    #[command(flatten)]
     cells: CellOptions,
 }
 
@@ -65,7 +68,8 @@ fn cluster(args: &Args) -> Result<Report> {
     let mut outputs = std::iter::once(&args.output).chain(&args.save_supervoxels);
     outputs.try_for_each(|output| io::check_output(&args.input, output))?;
     let mut stages = Vec::new();
-    let volume = timed(&mut stages, "open", || io::open(&args.input, Role::Labels))?;
+    let role = if args.boundary { Role::Boundary } else { Role::Labels };
+    let volume = timed(&mut stages, "open", || io::open(&args.input, args.selection.of(role)))?;
     let volume = match args.spacing {
         Some(spacing) => volume.with_spacing(Some(spacing)),
         None => volume,

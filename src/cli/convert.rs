@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::selection::SelectionOptions;
 use crate::error::Result;
 use crate::io::{self, Role, Writer};
 use crate::volume::{Spacing, Volume, for_dtype};
@@ -22,12 +23,14 @@ pub struct Args {
     /// Voxel size in micrometres, one number or z,y,x, in place of the one that the input states.
     #[arg(long, value_name = "Z,Y,X")]
     spacing: Option<Spacing>,
+    #[command(flatten)]
+    selection: SelectionOptions,
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
     let role = if args.labels { Role::Labels } else { Role::Raw };
     io::check_output(&args.input, &args.output)?;
-    let volume = io::open(&args.input, role)?;
+    let volume = io::open(&args.input, args.selection.of(role))?;
     let spacing = args.spacing.or(volume.spacing());
     let mut writer = Writer::create(&args.output, volume.shape(), volume.dtype(), spacing, role)?;
     copy(&volume, &mut writer)?;

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::selection::SelectionOptions;
 use crate::error::{Error, Result};
 use crate::io::{self, Role};
 use crate::volume::{Dtype, Origin, Shape, Spacing, Volume};
@@ -15,6 +16,8 @@ pub struct Args {
     /// One JSON object for each volume.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    selection: SelectionOptions,
 }
 
 /// What is printed of a volume.
@@ -38,7 +41,7 @@ struct Info<'a> {
 pub(super) fn run(args: Args) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
-        if let Err(error) = describe(file, args.json) {
+        if let Err(error) = describe(file, &args) {
             eprintln!("error: {error}");
             code = ExitCode::FAILURE;
         }
@@ -46,11 +49,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     Ok(code)
 }
 
-fn describe(file: &Path, json: bool) -> Result<()> {
+fn describe(file: &Path, args: &Args) -> Result<()> {
     for spec in io::volumes(file)? {
-        let volume = io::open(&spec, Role::Raw)?;
+        let volume = io::open(&spec, args.selection.of(Role::Raw))?;
         let info = Info::of(&volume);
-        match json {
+        match args.json {
             true => println!("{}", serde_json::to_string(&info).map_err(|e| Error::invalid(e.to_string()))?),
             false => info.print(&volume),
         }

@@ -9,6 +9,7 @@ mod info;
 mod progress;
 mod report;
 mod segment;
+mod selection;
 mod selftest;
 mod synthesize;
 mod train;

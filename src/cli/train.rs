@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::selection::SelectionOptions;
 use crate::device::Precision;
 use crate::device::choice::Choice;
 use crate::error::Result;
@@ -38,6 +39,8 @@ pub struct Args {
     /// Steps to train, instead of the configuration's.
     #[arg(long)]
     steps: Option<u64>,
+    #[command(flatten)]
+    selection: SelectionOptions,
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {
@@ -49,6 +52,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     let mut config = Config::read(&args.config)?;
     config.output = args.output.unwrap_or(config.output);
     config.steps = args.steps.unwrap_or(config.steps);
+    args.selection.apply(&mut config.pairs);
     let start = if args.resume { Start::Resume(args.init) } else { Start::Fresh(args.init) };
     let device = args.device.open_one(args.precision)?;
     let model = train(&config, &start, &device)?;

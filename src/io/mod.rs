@@ -4,6 +4,8 @@ mod hdf5;
 mod mapped;
 mod npy;
 mod npz;
+mod planes;
+mod png;
 mod selection;
 mod spec;
 mod tiff;
@@ -34,12 +36,18 @@ pub fn open(spec: &Path, selection: impl Into<Selection>) -> Result<Volume> {
         Format::Hdf5 => hdf5::open(&path, dataset.as_deref(), selection),
         Format::Npy => npy::open(&path, selection),
         Format::Npz => npz::open(&path, dataset.as_deref(), selection),
+        Format::Planes => planes::open(&path, selection),
     }
 }
 
 /// Whether the ending of a file's name is that of a format which [`open`] reads.
 pub fn is_volume(path: &Path) -> bool {
     Spec::parse(path).is_ok()
+}
+
+/// Whether a folder holds the single planes of one stack, which [`open`] reads as one volume.
+pub fn is_stack_of_planes(folder: &Path) -> bool {
+    planes::is_stack(folder)
 }
 
 /// The file that `spec` names, without its data set.
@@ -137,7 +145,7 @@ fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
     let there = match spec.format {
         Format::Hdf5 => hdf5::datasets(&spec.path).unwrap_or_default(),
         Format::Npz => npz::datasets(&spec.path).unwrap_or_default(),
-        Format::Tiff | Format::Npy => return Ok(()),
+        Format::Tiff | Format::Npy | Format::Planes => return Ok(()),
     };
     let lost = match name {
         Some(name) => there.iter().any(|volume| volume != name),

@@ -18,7 +18,8 @@ pub enum Role {
 }
 
 /// One channel or time point, as the user names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
 pub enum Pick {
     /// Counted from 0.
     Number(usize),

@@ -1,7 +1,7 @@
 //! How a volume is named: a path whose ending tells the format, and, after a colon, a data set inside the file.
 use std::path::{Path, PathBuf};
 
-use super::Role;
+use super::{Role, planes};
 use crate::error::{Error, Result};
 
 /// The formats, told apart by the ending of a file's name.
@@ -11,6 +11,8 @@ pub(super) enum Format {
     Hdf5,
     Npy,
     Npz,
+    /// Single planes: a folder, or a pattern of names.
+    Planes,
 }
 
 impl Format {
@@ -52,8 +54,11 @@ impl Spec {
                 return Ok(Spec { path: path.into(), dataset: Some(name.into()), format });
             }
         }
-        match Format::of(spec) {
+        match Format::of(spec).filter(|_| !planes::is_planes(spec)) {
             Some(format) => Ok(Spec { path: spec.to_owned(), dataset: None, format }),
+            None if planes::is_planes(spec) => {
+                Ok(Spec { path: spec.to_owned(), dataset: None, format: Format::Planes })
+            }
             None => {
                 let found = match spec.extension() {
                     Some(ending) => format!("the unknown ending .{}", ending.display()),

@@ -47,6 +47,10 @@ impl Writer {
             Format::Tiff => FileWriter::Tiff(Box::new(TiffWriter::create(&path, shape, dtype, spacing)?)),
             Format::Hdf5 => FileWriter::Hdf5(Hdf5Writer::create(&path, &name, shape, dtype, spacing)?),
             Format::Npz => FileWriter::Npz(Box::new(NpzWriter::create(&path, &name, shape, dtype, spacing)?)),
+            Format::Planes => {
+                let found = "a folder or a pattern";
+                return Err(Error::format(&path, found, "the name of one file to write"));
+            }
             Format::Npy => {
                 let mut file = Aside::create(&path)?;
                 npy::write_header(&mut file, &shape, dtype).map_err(|source| Error::io(&path, source))?;

@@ -11,6 +11,7 @@ use super::masks::Masks;
 use super::rate::Optimiser;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
+use crate::io::{Pick, Role, Selection};
 use crate::ops::contrast::Contrast;
 use crate::ops::loss::Loss;
 use crate::volume::Shape;
@@ -62,6 +63,19 @@ pub struct Pair {
     pub raw: PathBuf,
     /// Labels of the same shape; 0 is background.
     pub labels: PathBuf,
+    /// The channel of the raw file, by number from 0 or by name, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Pick>,
+    /// The time point of the raw file, counted from 0, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Pick>,
+}
+
+impl Pair {
+    /// The raw volume that is wanted of its file.
+    pub fn selection(&self) -> Selection {
+        Selection { role: Role::Raw, channel: self.channel.clone(), time: self.time.clone() }
+    }
 }
 
 /// Synthetic tissue. Volume number i of the run is rendered with the generator's seed `seed + i`; held-out volumes

@@ -61,7 +61,7 @@ impl Preparation {
     /// # Errors
     /// Where a file cannot be read, the shapes differ, the labels are none, or there is nothing to learn.
     pub fn read(&self, pair: &Pair) -> Result<Volume> {
-        let raw = io::open(&pair.raw, Role::Raw)?;
+        let raw = io::open(&pair.raw, pair.selection())?;
         let labels = io::open(&pair.labels, Role::Labels)?;
         if raw.shape() != labels.shape() {
             return Err(Error::format(

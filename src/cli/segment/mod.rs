@@ -10,6 +10,7 @@ use self::plan::Job;
 use super::cell_options::CellOptions;
 use super::progress::Progress;
 use super::report::{self, Report};
+use super::selection::SelectionOptions;
 use crate::device::choice::Choice;
 use crate::device::{Device, Precision};
 use crate::error::Result;
@@ -22,7 +23,8 @@ use crate::volume::{Shape, Spacing, Volume};
 /// Cells from membrane volumes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Volumes (TIFF, HDF5, NPY, NPZ), or folders of them.
+    /// Volumes (TIFF, HDF5, NPY, NPZ), or folders of them. A folder of 2D images, or a pattern such as 'scan/z*.tif', is one
+    /// volume.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// The label file; for several inputs the folder where NAME_labels.tif of each appears.
@@ -78,6 +80,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    selection: SelectionOptions,
+    #[command(flatten)]
     cells: CellOptions,
 }
 
@@ -102,7 +106,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 fn segment(job: &Job, args: &Args, model: &Model, options: &pipeline::Options) -> Result<Report> {
     check_outputs(job, args)?;
     let mut stages = Vec::new();
-    let volume = timed(&mut stages, "open", || io::open(&job.input, Role::Raw))?;
+    let volume = timed(&mut stages, "open", || io::open(&job.input, args.selection.of(Role::Raw)))?;
     let volume = match args.spacing {
         Some(spacing) => volume.with_spacing(Some(spacing)),
         None => volume,

@@ -28,18 +28,19 @@ impl Job {
     }
 }
 
-/// One job an input. `output` is a file for a single input, and a folder for several or where it is one.
+/// One job an input. `output` is a file for a single input, and a folder, made where it is missing, for several or where
+/// it is one.
 ///
 /// # Errors
-/// Where a folder holds no volume or cannot be read, and where two inputs would become one file.
+/// Where a folder holds no volume or cannot be read, where two inputs would become one file, and where the folder cannot
+/// be made.
 pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
     let is_folder = |path: &Path| path.is_dir();
-    let several = inputs.len() > 1 || inputs.iter().any(|input| is_folder(input));
-    if !several && !is_folder(output) && !ends_in_separator(output) {
+    let several = inputs.len() > 1 || !inputs.iter().all(|input| is_one_volume(input));
+    // The planes of a folder become a file, unless the output's name has no ending.
+    let bare = output.extension().is_none() && inputs.iter().any(|input| is_folder(input));
+    if !several && !bare && !is_folder(output) && !ends_in_separator(output) {
         return Ok(vec![Job { input: inputs[0].clone(), output: output.to_owned() }]);
-    }
-    if !is_folder(output) {
-        return Err(Error::format(output, "no such folder", "the folder for the labels of the inputs"));
     }
     let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
     let mut jobs = Vec::new();
@@ -51,12 +52,20 @@ pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
         }
         jobs.push(Job { input, output });
     }
+    if !is_folder(output) {
+        fs::create_dir(output).map_err(|source| Error::io(output, source))?;
+    }
     Ok(jobs)
+}
+
+/// Whether an input is a file, or a folder of the single planes of one stack.
+fn is_one_volume(input: &Path) -> bool {
+    !input.is_dir() || io::is_stack_of_planes(input)
 }
 
 /// The input itself, or the volumes in it; what an earlier run wrote there is passed over.
 fn volumes_of(input: &Path) -> Result<Vec<PathBuf>> {
-    if !input.is_dir() {
+    if is_one_volume(input) {
         return Ok(vec![input.to_owned()]);
     }
     let failed = |source| Error::io(input, source);
@@ -77,9 +86,13 @@ fn is_result(path: &Path) -> bool {
     SUFFIXES.iter().any(|suffix| stem.strip_suffix(suffix).is_some_and(|stem| stem.ends_with('_')))
 }
 
-/// The name of the file without its ending, without `.ome` and without a data set's name.
+/// The name of the file without its ending, without `.ome` and without a data set's name; a folder's whole name.
 fn stem(path: &Path) -> String {
+    if path.is_dir() {
+        return path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    }
     let stem = file_of(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = stem.replace(['*', '?'], "").trim_matches(['_', '-', '.', ' ']).to_owned();
     stem.strip_suffix(".ome").map(str::to_owned).unwrap_or(stem)
 }
 

@@ -1,32 +1,89 @@
 //! ImageJ's text: lines of `key=value` in the first page. The resolution of the page is in voxels per `unit`, `spacing` is
-//! the distance of planes in that unit; either is 1 where it is absent. Stacks of more than 4 GB have a single page,
-//! whose planes follow each other.
+//! the distance of planes in that unit; either is 1 where it is absent. Channels vary fastest from page to page, then
+//! planes, then frames. Stacks of more than 4 GB have a single page, whose planes follow each other.
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::Stack;
-use super::meta::Axes;
+use super::page::Pages;
+use super::series::{self, Axes, Plane, Stack};
 use crate::error::{Error, Result};
+use crate::io::Selection;
 use crate::io::unit::micrometres;
 use crate::volume::{Shape, Spacing};
 
-pub(super) fn interpret(path: &Path, text: &str, edges: [Option<f64>; 2]) -> Result<Stack> {
-    let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.trim().split_once('=')).collect();
-    let count = |key: &str| match fields.get(key) {
-        None => Ok(None),
-        Some(value) => value.parse::<u64>().ok().filter(|&count| count > 0).map(Some).ok_or_else(|| {
-            Error::format(path, format!("{key}={value} in its ImageJ metadata"), "a number of planes")
-        }),
+const FLAVOUR: &str = "ImageJ";
+
+pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Result<Stack> {
+    let path = pages.file.path;
+    let fields = fields(text);
+    let counts = Counts::read(path, &fields)?;
+    series::require_planes(pages, counts.pages(), FLAVOUR)?;
+    let samples = pages.list[0].samples;
+    let channels = counts.channels.saturating_mul(samples);
+    let axes = Axes { planes: counts.slices, channels, times: counts.frames, channel_names: &[] };
+    let (channel, time) = axes.choose(path, selection)?;
+    let plane = |z| Plane {
+        page: (time * counts.slices + z) * counts.channels + channel / samples,
+        sample: channel % samples,
     };
-    let (images, slices) = (count("images")?, count("slices")?);
-    let (channels, times) = (count("channels")?.unwrap_or(1), count("frames")?.unwrap_or(1));
-    let rest = channels.saturating_mul(times);
-    let planes = slices.or(images.map(|images| images / rest.max(1))).unwrap_or(1);
-    Axes { planes, channels, times }.require_one_volume(path)?;
-    if images.is_none() && slices.is_none() {
-        return Err(Error::format(path, "a single 2D image", "a 3D stack of several planes"));
+    let planes = (0..counts.slices).map(plane).collect();
+    Ok(Stack { planes, spacing: spacing(&fields, pages.edges), flavour: "ImageJ TIFF" })
+}
+
+fn fields(text: &str) -> HashMap<&str, &str> {
+    text.lines().filter_map(|line| line.trim().split_once('=')).collect()
+}
+
+/// How many planes the text announces, over all channels and frames, where it makes sense.
+pub(super) fn planes(pages: &Pages, text: &str) -> Option<usize> {
+    Some(Counts::read(pages.file.path, &fields(text)).ok()?.pages())
+}
+
+/// The voxel size that the text states.
+pub(super) fn stated_spacing(pages: &Pages, text: &str) -> Option<Spacing> {
+    spacing(&fields(text), pages.edges)
+}
+
+/// The extents of a hyperstack.
+struct Counts {
+    channels: usize,
+    slices: usize,
+    frames: usize,
+}
+
+impl Counts {
+    /// Reads the extents. Where slices are not stated, the images that channels and frames leave are slices.
+    fn read(path: &Path, fields: &HashMap<&str, &str>) -> Result<Self> {
+        let count = |key: &str| match fields.get(key) {
+            None => Ok(None),
+            Some(value) => {
+                value.parse::<usize>().ok().filter(|&count| count > 0).map(Some).ok_or_else(|| {
+                    Error::format(path, format!("{key}={value} in its ImageJ metadata"), "a number of planes")
+                })
+            }
+        };
+        let (images, slices) = (count("images")?, count("slices")?);
+        let (channels, frames) = (count("channels")?.unwrap_or(1), count("frames")?.unwrap_or(1));
+        if images.is_none() && slices.is_none() {
+            return Err(Error::format(path, "a single 2D image", "a 3D stack of several planes"));
+        }
+        let rest = channels.saturating_mul(frames).max(1);
+        let slices = slices.or(images.map(|images| images / rest)).unwrap_or(1).max(1);
+        let counts = Counts { channels, slices, frames };
+        match images {
+            Some(images) if images != counts.pages() => {
+                let found = format!(
+                    "{images} images for {channels} channels, {slices} slices and {frames} frames in its ImageJ metadata"
+                );
+                Err(Error::format(path, found, "as many images as the three make"))
+            }
+            _ => Ok(counts),
+        }
     }
-    Ok(Stack { planes: planes as usize, spacing: spacing(&fields, edges), flavour: "ImageJ TIFF" })
+
+    fn pages(&self) -> usize {
+        self.channels.saturating_mul(self.slices).saturating_mul(self.frames)
+    }
 }
 
 fn spacing(fields: &HashMap<&str, &str>, [y, x]: [Option<f64>; 2]) -> Option<Spacing> {

@@ -1,10 +1,14 @@
 //! TIFF: a chain of pages, each one plane of the stack. What the axes and the voxel size are stands in the text of the
 //! first page, in ImageJ's, OME's or tifffile's way. Uncompressed strips stay in the mapped file.
 mod decode;
+mod directory;
 mod imagej;
-mod meta;
+mod numbers;
 mod ome;
+mod ome_xml;
 mod page;
+mod series;
+mod shaped;
 mod write;
 
 use std::path::Path;
@@ -12,98 +16,132 @@ use std::path::Path;
 use super::Selection;
 use super::mapped::Mapped;
 use crate::error::{Error, Result};
-use crate::volume::{Origin, Shape, Spacing, Store, Volume};
-use page::Pages;
+use crate::volume::{Origin, Shape, Store, Volume};
+use page::{Page, Pages};
+use series::{Plane, Stack};
 pub(super) use write::TiffWriter;
 
-/// What the metadata of a stack say.
-struct Stack {
-    /// Number of planes along z.
-    planes: usize,
-    spacing: Option<Spacing>,
-    flavour: &'static str,
+/// Opens a TIFF stack; the voxels of an uncompressed one stay in the file.
+pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
+    open_as(path, selection, series::interpret)
 }
 
-/// Opens a TIFF stack; the voxels of an uncompressed one stay in the file.
-pub(super) fn open(path: &Path, _selection: &Selection) -> Result<Volume> {
+/// Opens a file with a single plane, as a volume of one plane.
+pub(super) fn open_plane(path: &Path, selection: &Selection) -> Result<Volume> {
+    open_as(path, selection, series::single_plane)
+}
+
+/// Whether a file is a TIFF with a single plane, whatever its metadata say of others.
+pub(super) fn is_single_plane(path: &Path) -> bool {
+    let Ok(map) = Mapped::open(path) else { return false };
+    Pages::read(path, map.as_ref()).is_ok_and(|pages| series::is_single_plane(&pages))
+}
+
+fn open_as(
+    path: &Path,
+    selection: &Selection,
+    interpret: fn(&Pages, &Selection) -> Result<Stack>,
+) -> Result<Volume> {
     let map = Mapped::open(path)?;
     let pages = Pages::read(path, map.as_ref())?;
+    let stack = interpret(&pages, selection)?;
     let first = &pages.list[0];
-    let stack = meta::interpret(path, &pages)?;
-    let shape = shape_of(path, &pages, stack.planes)?;
-    let dtype = first.dtype;
+    let shape = shape_of(&pages, &stack.planes)?;
     let origin = Origin {
         path: path.to_owned(),
         dataset: None,
-        format: format!("{}{}", stack.flavour, if pages.big { " (BigTIFF)" } else { "" }),
-        compression: first.compression.to_string(),
+        format: format!("{}{}", stack.flavour, if pages.file.big { " (BigTIFF)" } else { "" }),
+        compression: first.coding.compression.to_string(),
         mapped: false,
     };
-    let (store, mapped) = match mapped_runs(path, &map, &pages, shape)? {
+    let (store, mapped) = match mapped_runs(&pages, &stack.planes, shape)? {
         Some((runs, rows_per_run)) => {
-            (Store { bytes: Box::new(map), runs, rows_per_run, swapped: pages.swapped }, true)
+            let swapped = pages.file.big_endian != cfg!(target_endian = "big");
+            (Store { bytes: Box::new(map.clone()), runs, rows_per_run, swapped }, true)
         }
-        None => (decode::all(path, map.as_ref(), &pages, shape)?, false),
+        None => (decode::all(&pages, &stack.planes, shape)?, false),
     };
+    let dtype = first.coding.dtype;
     Ok(Volume { shape, dtype, spacing: stack.spacing, origin: Origin { mapped, ..origin }, store })
 }
 
-/// The extent of the stack, after a check that all its planes are alike.
-fn shape_of(path: &Path, pages: &Pages, planes: usize) -> Result<Shape> {
-    let first = &pages.list[0];
-    if let Some((number, other)) = pages.list.iter().enumerate().find(|(_, page)| !page.is_like(first)) {
-        let found = format!("page {} of {}, page 1 of {}", number + 1, other.describe(), first.describe());
-        return Err(Error::format(path, found, "planes of one size and type"));
-    }
-    super::check_shape(path, &[planes as u64, first.height as u64, first.width as u64], first.dtype)
+/// The page of a plane; the first one where it stands for all.
+fn page_of<'a>(pages: &'a Pages, plane: &Plane) -> &'a Page {
+    pages.list.get(plane.page).unwrap_or(&pages.list[0])
 }
 
-/// Where the rows of an uncompressed stack lie in the file, if they can be read from there.
-fn mapped_runs(
-    path: &Path,
-    map: &Mapped,
-    pages: &Pages,
-    shape: Shape,
-) -> Result<Option<(Vec<usize>, usize)>> {
-    let first = &pages.list[0];
-    if !pages.list.iter().all(|page| page.is_plain()) {
+/// The extent of the stack, after a check that all its planes are alike.
+fn shape_of(pages: &Pages, planes: &[Plane]) -> Result<Shape> {
+    let (path, first) = (pages.file.path, &pages.list[0]);
+    let mut used = planes.iter().map(|plane| page_of(pages, plane));
+    if let Some(other) = used.find(|page| !page.is_like(first)) {
+        let found =
+            format!("page {} of {}, page 1 of {}", other.index + 1, other.describe(), first.describe());
+        return Err(Error::format(path, found, "planes of one size and type"));
+    }
+    super::check_shape(
+        path,
+        &[planes.len() as u64, first.height as u64, first.width as u64],
+        first.coding.dtype,
+    )
+}
+
+/// Where the rows of an uncompressed stack lie in the file, if they can be read from there: the first byte of each run,
+/// and how many rows a run has.
+fn mapped_runs(pages: &Pages, planes: &[Plane], shape: Shape) -> Result<Option<(Vec<usize>, usize)>> {
+    let mut used = planes.iter().map(|plane| page_of(pages, plane));
+    if !used.all(Page::is_plain) {
         return Ok(None);
     }
-    let row_bytes = shape[2] * first.dtype.size();
-    let starts: Option<Vec<usize>> = pages.list.iter().map(|page| page.contiguous_start(row_bytes)).collect();
-    let len = map.as_ref().len();
+    let first = &pages.list[0];
+    let row_bytes = shape[2] * first.coding.dtype.size();
+    let stands_for_all = planes.iter().any(|plane| plane.page >= pages.list.len());
+    let starts: Option<Vec<usize>> =
+        planes.iter().map(|plane| page_of(pages, plane).contiguous_start(plane.sample)).collect();
     let (runs, rows) = match starts {
-        Some(starts) if starts.len() == shape[0] => (starts, shape[1]),
-        Some(starts) => (planes_after(path, starts[0], len, shape, row_bytes)?, shape[1]),
-        None if pages.list.iter().all(|page| page.rows_per_strip == first.rows_per_strip) => {
-            (pages.list.iter().flat_map(|page| page.strips.iter().copied()).collect(), first.rows_per_strip)
+        Some(starts) if stands_for_all => {
+            (planes_after(pages, planes, starts[0], shape, row_bytes)?, shape[1])
         }
-        None => return Ok(None),
+        Some(starts) => (starts, shape[1]),
+        None if stands_for_all => {
+            let found = "a single page, in strips with gaps, for all planes";
+            return Err(Error::format(pages.file.path, found, "planes that follow each other"));
+        }
+        None => {
+            let rows = first.chunks.shape[0];
+            if !pages.list.iter().all(|page| page.chunks.shape[0] == rows) {
+                return Ok(None);
+            }
+            let strips = planes.iter().flat_map(|plane| page_of(pages, plane).strips(plane.sample));
+            (strips.copied().collect(), rows)
+        }
     };
-    within_file(path, len, &runs, rows, shape, row_bytes)?;
+    within_file(pages, &runs, rows, shape, row_bytes)?;
     Ok(Some((runs, rows)))
 }
 
 /// Where the planes begin that follow each other from byte `start` on, all described by one page.
-fn planes_after(path: &Path, start: usize, len: usize, shape: Shape, row_bytes: usize) -> Result<Vec<usize>> {
+fn planes_after(
+    pages: &Pages,
+    planes: &[Plane],
+    start: usize,
+    shape: Shape,
+    row_bytes: usize,
+) -> Result<Vec<usize>> {
+    let (path, len) = (pages.file.path, pages.file.bytes.len());
     let plane_bytes = shape[1] * row_bytes;
-    if len.saturating_sub(start) / plane_bytes < shape[0] {
+    let last = planes.iter().map(|plane| plane.page).max().unwrap_or(0);
+    if len.saturating_sub(start) / plane_bytes <= last {
         let found = format!("{} bytes of voxels", len.saturating_sub(start));
-        let expected = format!("{} planes of {plane_bytes} bytes; was it cut short?", shape[0]);
+        let expected = format!("{} planes of {plane_bytes} bytes; was it cut short?", last + 1);
         return Err(Error::format(path, found, expected));
     }
-    Ok((0..shape[0]).map(|z| start + z * plane_bytes).collect())
+    Ok(planes.iter().map(|plane| start + plane.page * plane_bytes).collect())
 }
 
 /// An error where a run of rows would reach beyond the end of the file.
-fn within_file(
-    path: &Path,
-    len: usize,
-    runs: &[usize],
-    rows: usize,
-    shape: Shape,
-    row_bytes: usize,
-) -> Result<()> {
+fn within_file(pages: &Pages, runs: &[usize], rows: usize, shape: Shape, row_bytes: usize) -> Result<()> {
+    let len = pages.file.bytes.len();
     let per_plane = shape[1].div_ceil(rows);
     for (number, &start) in runs.iter().enumerate() {
         let rows_here = rows.min(shape[1] - number % per_plane * rows);
@@ -111,7 +149,7 @@ fn within_file(
         if end.is_none_or(|end| end > len) {
             let plane = number / per_plane + 1;
             let found = format!("a file of {len} bytes that ends before plane {plane} of {} does", shape[0]);
-            return Err(Error::format(path, found, "a complete file; was it cut short?"));
+            return Err(Error::format(pages.file.path, found, "a complete file; was it cut short?"));
         }
     }
     Ok(())

@@ -1,73 +1,162 @@
-//! OME-TIFF: an XML document in the first page names axes and voxel size.
+//! OME-TIFF: an XML document in the first page names axes, voxel size, channels, and which page is which plane
+//! (OME-TIFF specification, OME schema 2016-06).
 use std::path::Path;
 
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
-
-use super::Stack;
-use super::meta::Axes;
+use super::ome_xml::{Document, Image, TiffData};
+use super::page::Pages;
+use super::series::{self, Axes, Plane, Stack};
 use crate::error::{Error, Result};
-use crate::io::unit::micrometres;
+use crate::io::Selection;
 use crate::volume::Spacing;
 
-/// The attributes of the `Pixels` element that matter here.
-#[derive(Default)]
-struct Pixels {
-    sizes: [Option<u64>; 3],
-    edges: [Option<f64>; 3],
-}
+const FLAVOUR: &str = "OME";
 
-pub(super) fn interpret(path: &Path, text: &str) -> Result<Stack> {
-    let images = pixels(text).map_err(|e| {
+pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Result<Stack> {
+    let path = pages.file.path;
+    let document = Document::read(text).map_err(|e| {
         Error::format(path, format!("OME metadata that cannot be read ({e})"), "well-formed XML")
     })?;
-    let [image] = &images[..] else {
-        let found = format!("{} images in its OME metadata", images.len());
-        return Err(Error::format(path, found, "one: save the stack alone"));
-    };
-    let [planes, channels, times] = image.sizes.map(|size| size.unwrap_or(1));
-    Axes { planes, channels, times }.require_one_volume(path)?;
-    let spacing = match image.edges {
+    let image = single(path, &document)?;
+    let samples = pages.list[0].samples;
+    let [planes, channels, times] = image.sizes;
+    if channels % samples != 0 {
+        let found = format!("{channels} channels in pages of {samples}");
+        return Err(Error::format(path, found, "OME metadata that fit the pages"));
+    }
+    let axes = Axes { planes, channels, times, channel_names: &image.channels };
+    let (channel, time) = axes.choose(path, selection)?;
+    let at = |z| [z, channel / samples, time];
+    let layout = Layout { image, sizes: [planes, channels / samples, times] };
+    let order = layout.pages(pages, path, &document)?;
+    let planes = (0..planes).map(|z| {
+        let page = order[layout.place(at(z))].ok_or_else(|| missing(path, at(z)))?;
+        Ok(Plane { page, sample: channel % samples })
+    });
+    Ok(Stack { planes: planes.collect::<Result<_>>()?, spacing: spacing(image), flavour: "OME-TIFF" })
+}
+
+fn missing(path: &Path, [z, channel, time]: [usize; 3]) -> Error {
+    let found = format!("no page for plane {z} (channel {channel}, time point {time}) in its OME metadata");
+    Error::format(path, found, "a TiffData element for each plane")
+}
+
+/// The only image that the document describes.
+fn single<'a>(path: &Path, document: &'a Document) -> Result<&'a Image> {
+    if let Some(companion) = &document.companion {
+        let found = format!("a part of a data set that the file {companion} describes");
+        return Err(Error::format(
+            path,
+            found,
+            "a file with its own metadata: save the stack as one OME-TIFF",
+        ));
+    }
+    match &document.images[..] {
+        [image] => Ok(image),
+        images => {
+            let found = format!("{} images in its OME metadata", images.len());
+            Err(Error::format(path, found, "one: save the stack alone"))
+        }
+    }
+}
+
+fn spacing(image: &Image) -> Option<Spacing> {
+    match image.edges {
         [None, None, None] | [_, None, None] => None,
         [z, y, x] => {
             let across = x.or(y).unwrap_or(1.0);
             Spacing::checked([z, y, x].map(|edge| edge.unwrap_or(across)))
         }
-    };
-    Ok(Stack { planes: planes as usize, spacing, flavour: "OME-TIFF" })
-}
-
-fn pixels(text: &str) -> Result<Vec<Pixels>, quick_xml::Error> {
-    let mut reader = Reader::from_str(text);
-    let mut images = Vec::new();
-    loop {
-        match reader.read_event()? {
-            Event::Start(element) | Event::Empty(element) if element.local_name().as_ref() == "Pixels" => {
-                images.push(Pixels::read(&element)?);
-            }
-            Event::Eof => return Ok(images),
-            _ => {}
-        }
     }
 }
 
-impl Pixels {
-    fn read(element: &BytesStart) -> Result<Self, quick_xml::Error> {
-        let attribute = |name: &str| -> Result<Option<String>, quick_xml::Error> {
-            let found = element.try_get_attribute(name)?.map(|a| a.normalized_value(XmlVersion::default()));
-            Ok(found.transpose()?.map(|text| text.into_owned()))
+/// The voxel size that a document with one image states.
+pub(super) fn stated_spacing(text: &str) -> Option<Spacing> {
+    let document = Document::read(text).ok()?;
+    spacing(document.images.first().filter(|_| document.images.len() == 1)?)
+}
+
+/// Where the planes of an image are.
+struct Layout<'a> {
+    image: &'a Image,
+    /// Planes, channels (of pages) and time points.
+    sizes: [usize; 3],
+}
+
+impl Layout<'_> {
+    /// The place of plane (z, channel, time) in the order of the document.
+    fn place(&self, at: [usize; 3]) -> usize {
+        self.image.order.iter().rev().fold(0, |place, &axis| place * self.sizes[axis] + at[axis])
+    }
+
+    /// The page of each plane, by its place in the document's order. Without a TiffData element, or with empty ones, the
+    /// pages have that order.
+    fn pages(&self, pages: &Pages, path: &Path, document: &Document) -> Result<Vec<Option<usize>>> {
+        let count = self.sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let count = count.filter(|&count| count <= pages.file.bytes.len()).ok_or_else(|| {
+            let found = format!("{:?} planes, channels and time points in its OME metadata", self.sizes);
+            Error::format(path, found, "as many as the file can hold")
+        })?;
+        if self.image.data.iter().all(TiffData::is_empty) {
+            series::require_planes(pages, count, FLAVOUR)?;
+            return Ok((0..count).map(Some).collect());
+        }
+        self.require_one_file(path, document)?;
+        let mut order = vec![None; count];
+        for data in &self.image.data {
+            self.enter(pages, path, data, &mut order)?;
+        }
+        Ok(order)
+    }
+
+    /// Enters the pages that one TiffData element names.
+    fn enter(&self, pages: &Pages, path: &Path, data: &TiffData, order: &mut [Option<usize>]) -> Result<()> {
+        let first = data.first;
+        if (0..3).any(|axis| first[axis] >= self.sizes[axis]) {
+            return Err(missing(path, first));
+        }
+        let first = self.place(first);
+        // A page without a count stands for itself; a count without a page begins at the first one.
+        let count = data.count.unwrap_or(if data.page.is_some() { 1 } else { order.len() - first });
+        for k in 0..count {
+            let (index, place) = (data.page.unwrap_or(0).saturating_add(k), first.saturating_add(k));
+            let page = pages.list.binary_search_by_key(&index, |page| page.index).ok();
+            let stands = (pages.list.len() == 1 && pages.list[0].is_plain()).then_some(index);
+            match (page.or(stands), order.get_mut(place)) {
+                (Some(page), Some(entry)) => *entry = Some(page),
+                (None, _) => {
+                    let expected = format!(
+                        "page {}, as its OME metadata say; was it cut short?",
+                        index.saturating_add(1)
+                    );
+                    return Err(Error::format(path, format!("{} planes", pages.list.len()), expected));
+                }
+                (_, None) => {
+                    let found = format!(
+                        "a TiffData element for {count} planes where {} are left",
+                        order.len() - first
+                    );
+                    return Err(Error::format(path, found, "OME metadata that fit the image"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An error where planes lie in other files. A file that was renamed is known by its number, or by being the only one.
+    fn require_one_file(&self, path: &Path, document: &Document) -> Result<()> {
+        let own = path.file_name().and_then(|name| name.to_str());
+        let is_own = |data: &&TiffData| {
+            (data.file.as_deref() == own) || (data.uuid.is_some() && data.uuid == document.uuid)
         };
-        let mut pixels = Pixels::default();
-        for (size, name) in pixels.sizes.iter_mut().zip(["SizeZ", "SizeC", "SizeT"]) {
-            *size = attribute(name)?.and_then(|text| text.parse().ok());
+        let files = || self.image.data.iter().filter(|data| data.file.is_some() || data.uuid.is_some());
+        let first = files().next();
+        if files().all(|data| is_own(&data))
+            || files().all(|data| first.is_some_and(|first| first.is_beside(data)))
+        {
+            return Ok(());
         }
-        for (edge, axis) in pixels.edges.iter_mut().zip(["Z", "Y", "X"]) {
-            let length = attribute(&format!("PhysicalSize{axis}"))?.and_then(|text| text.parse::<f64>().ok());
-            let unit = attribute(&format!("PhysicalSize{axis}Unit"))?;
-            let unit = unit.map_or(Some(1.0), |unit| micrometres(&unit));
-            *edge =
-                length.zip(unit).map(|(length, unit)| length * unit).filter(|&e| e.is_finite() && e > 0.0);
-        }
-        Ok(pixels)
+        let other = files().find(|data| !is_own(data)).and_then(|data| data.file.clone()).unwrap_or_default();
+        let found = format!("planes that lie in other files, such as {other:?}, in its OME metadata");
+        Err(Error::format(path, found, "all planes in one file: save the stack as one OME-TIFF"))
     }
 }

@@ -1,43 +1,64 @@
-//! The pages of a TIFF file: the tags of each that matter for a stack of grey values or labels.
-use std::io::Cursor;
+//! The pages of a TIFF file: the tags of each that matter for a stack of intensities or labels.
+use std::fmt;
 use std::path::Path;
 
-use ::tiff::decoder::{Decoder, Limits};
-use ::tiff::tags::{CompressionMethod, PhotometricInterpretation, SampleFormat, Tag};
-use ::tiff::{TiffError, TiffResult};
-
+use super::directory::{Directory, File, tag};
 use crate::error::{Error, Result};
 use crate::volume::Dtype;
 
-/// All full-resolution pages of a file.
-pub(super) struct Pages {
+/// All pages of a file.
+pub(super) struct Pages<'a> {
+    pub(super) file: File<'a>,
+    /// The pages at full resolution, in the order of the file.
     pub(super) list: Vec<Page>,
-    /// The text of the first page.
-    pub(super) description: String,
+    /// The texts of the first page.
+    pub(super) descriptions: Vec<String>,
     /// Edges of a voxel along y and x in the file's unit, from the first page.
     pub(super) edges: [Option<f64>; 2],
-    /// Whether numbers are stored in another byte order than this machine's.
-    pub(super) swapped: bool,
-    /// Whether it is the variant for more than 4 GB.
-    pub(super) big: bool,
 }
 
-/// One page: a plane of the stack.
+/// One page: a plane of the stack, or several where it has several samples for each pixel.
 pub(super) struct Page {
-    /// Its place in the file's chain of pages.
+    /// Its place in the file's chain of pages, previews included.
     pub(super) index: usize,
+    /// The first of its descriptions.
+    pub(super) description: Option<String>,
     pub(super) width: usize,
     pub(super) height: usize,
-    pub(super) dtype: Dtype,
-    pub(super) compression: Compression,
-    /// Whether the file says that 0 is white, which changes how it looks but not what its numbers are.
-    pub(super) white_is_zero: bool,
-    /// Byte at which each strip begins; empty for tiles.
-    pub(super) strips: Vec<usize>,
-    pub(super) rows_per_strip: usize,
+    /// Values of each pixel: channels.
+    pub(super) samples: usize,
+    pub(super) coding: Coding,
+    /// How its strips or tiles lie.
+    pub(super) chunks: Chunks,
 }
 
-/// How the voxels of a page are packed.
+/// How the numbers of a page are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Coding {
+    /// The type that they are read as.
+    pub(super) dtype: Dtype,
+    /// Bits of a number in the file.
+    pub(super) bits: usize,
+    pub(super) compression: Compression,
+    pub(super) predictor: Predictor,
+    /// Whether the first bit of a byte is its lowest.
+    pub(super) reversed_bits: bool,
+}
+
+/// The strips or tiles into which a page is parted.
+pub(super) struct Chunks {
+    /// Rows and columns of each; the last ones of strips may have fewer rows, tiles are whole.
+    pub(super) shape: [usize; 2],
+    pub(super) tiled: bool,
+    /// Whether each sample has chunks of its own.
+    pub(super) planar: bool,
+    /// The first byte of each; 0 where the chunk was left out because it holds nothing but 0.
+    pub(super) offsets: Vec<usize>,
+    /// The bytes of each; may be absent or 0 where nothing is compressed.
+    pub(super) lengths: Vec<usize>,
+}
+
+/// How the bytes of a chunk are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
@@ -46,8 +67,8 @@ pub(super) enum Compression {
     Packbits,
 }
 
-impl std::fmt::Display for Compression {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Compression::None => "none",
             Compression::Lzw => "LZW",
@@ -57,196 +78,260 @@ impl std::fmt::Display for Compression {
     }
 }
 
-/// A decoder that stands at the first page and allocates no more for a tag than the file is long.
-pub(super) type FileDecoder<'a> = Decoder<Cursor<&'a [u8]>>;
-
-pub(super) fn decoder(bytes: &[u8]) -> TiffResult<FileDecoder<'_>> {
-    let mut limits = Limits::unlimited();
-    limits.ifd_value_size = bytes.len();
-    // A tag of as many bytes as the file is held in memory as enumerators of 32 bytes each.
-    limits.decoding_buffer_size = bytes.len().saturating_mul(32);
-    Ok(Decoder::new(Cursor::new(bytes))?.with_limits(limits))
+/// What was taken from each number before it was compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predictor {
+    None,
+    /// The number to its left, as an integer.
+    Horizontal,
+    /// The byte to its left, after the bytes of a row were sorted by significance.
+    FloatingPoint,
 }
 
-impl Pages {
-    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut decoder = decoder(bytes).map_err(|e| broken(path, &e))?;
-        let description = text(&mut decoder);
-        let edges = [Tag::YResolution, Tag::XResolution].map(|tag| edge(&mut decoder, tag));
-        let swapped = decoder.byte_order() != ::tiff::tags::ByteOrder::native();
-        let big = bytes[2..4].contains(&43);
-        let mut list = Vec::new();
-        for index in 0.. {
-            if !is_preview(&mut decoder) {
-                list.push(Page::read(path, &mut decoder, index)?);
+impl<'a> Pages<'a> {
+    /// Reads the directories of all pages.
+    pub(super) fn read(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        let (file, first) = File::open(path, bytes)?;
+        let directories = file.chain(first)?;
+        let mut list = Vec::with_capacity(directories.len());
+        for (index, directory) in directories.iter().enumerate() {
+            if !is_preview(directory) {
+                list.push(Page::read(path, directory, index)?);
             }
-            if !decoder.more_images() {
-                break;
-            }
-            decoder.next_image().map_err(|e| broken(path, &e))?;
         }
-        match list.is_empty() {
-            true => Err(Error::format(path, "reduced-resolution pages only", "a 3D stack")),
-            false => Ok(Pages { list, description, edges, swapped, big }),
+        if list.is_empty() {
+            return Err(Error::format(path, "reduced-resolution pages only", "a 3D stack"));
         }
+        let edges = [tag::Y_RESOLUTION, tag::X_RESOLUTION].map(|tag| directories[0].reciprocal(tag));
+        Ok(Pages { file, list, descriptions: directories[0].descriptions(), edges })
     }
 }
 
+/// Pages that repeat a plane at a lower resolution do not count.
+fn is_preview(directory: &Directory) -> bool {
+    matches!(directory.first(tag::NEW_SUBFILE_TYPE), Ok(Some(kind)) if kind & 1 == 1)
+}
+
 impl Page {
-    fn read(path: &Path, decoder: &mut FileDecoder, index: usize) -> Result<Self> {
-        let named = |e: TiffError| broken(path, &e);
-        let (width, height) = decoder.dimensions().map_err(named)?;
-        let white_is_zero = grey_interpretation(path, decoder)?;
-        let dtype = number_type(path, decoder)?;
-        let compression = compression(path, decoder)?;
-        let strips = decoder.find_tag_unsigned_vec(Tag::StripOffsets).map_err(named)?.unwrap_or_default();
-        let rows = decoder.find_tag_unsigned(Tag::RowsPerStrip).ok().flatten().unwrap_or(u32::MAX);
+    fn read(path: &Path, directory: &Directory, index: usize) -> Result<Self> {
+        let extent = |tag| match directory.first(tag)? {
+            Some(extent @ 1..=0xffff_ffff) => Ok(extent as usize),
+            other => {
+                let found = format!("page {} with a width or height of {}", index + 1, other.unwrap_or(0));
+                Err(Error::format(path, found, "at least one pixel"))
+            }
+        };
+        let (width, height) = (extent(tag::IMAGE_WIDTH)?, extent(tag::IMAGE_LENGTH)?);
+        let samples = directory.first(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1).clamp(1, 0xffff) as usize;
+        check_interpretation(path, directory, samples)?;
         Ok(Page {
             index,
-            width: width as usize,
-            height: height as usize,
-            dtype,
-            compression,
-            white_is_zero,
-            strips,
-            rows_per_strip: rows.clamp(1, height) as usize,
+            description: directory.descriptions().into_iter().next(),
+            width,
+            height,
+            samples,
+            coding: Coding::read(path, directory)?,
+            chunks: Chunks::read(path, directory, [height, width], samples)?,
         })
     }
 
     /// Whether both can be planes of one stack.
     pub(super) fn is_like(&self, other: &Page) -> bool {
-        (self.width, self.height, self.dtype) == (other.width, other.height, other.dtype)
+        let key = |page: &Page| (page.width, page.height, page.samples, page.coding.dtype);
+        key(self) == key(other)
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("{} x {} (y, x) {}", self.height, self.width, self.dtype)
+        let samples = if self.samples == 1 { String::new() } else { format!(" x {} channels", self.samples) };
+        format!("{} x {} (y, x) {}{samples}", self.height, self.width, self.coding.dtype)
     }
 
-    /// Whether its rows lie in the file as they are.
+    /// Whether the rows of its samples lie in the file as they are.
     pub(super) fn is_plain(&self) -> bool {
-        self.compression == Compression::None
-            && self.strips.len() == self.height.div_ceil(self.rows_per_strip)
+        let Coding { dtype, bits, compression, reversed_bits, .. } = self.coding;
+        compression == Compression::None
+            && bits == 8 * dtype.size()
+            && !reversed_bits
+            && !self.chunks.tiled
+            && (self.samples == 1 || self.chunks.planar)
+            && self.chunks.offsets.iter().all(|&offset| offset != 0)
     }
 
-    /// Where its rows begin, if each strip follows the one before without a gap.
-    pub(super) fn contiguous_start(&self, row_bytes: usize) -> Option<usize> {
-        let strip_bytes = self.rows_per_strip.checked_mul(row_bytes)?;
+    /// The strips of one sample of a plain page: the first byte of each.
+    pub(super) fn strips(&self, sample: usize) -> &[usize] {
+        let count = self.height.div_ceil(self.chunks.shape[0]);
+        &self.chunks.offsets[sample * count..][..count]
+    }
+
+    /// Where the rows of one sample of a plain page begin, if each strip follows the one before without a gap.
+    pub(super) fn contiguous_start(&self, sample: usize) -> Option<usize> {
+        let row_bytes = self.width * self.coding.dtype.size();
+        let strip_bytes = self.chunks.shape[0].checked_mul(row_bytes)?;
+        let strips = self.strips(sample);
         let follows = |pair: &[usize]| pair[0].checked_add(strip_bytes) == Some(pair[1]);
-        self.strips.windows(2).all(follows).then(|| self.strips.first().copied()).flatten()
+        strips.windows(2).all(follows).then(|| strips.first().copied()).flatten()
     }
 }
 
-/// An error that says how far the file is a TIFF.
-pub(super) fn broken(path: &Path, error: &TiffError) -> Error {
-    match error {
-        TiffError::FormatError(
-            ::tiff::TiffFormatError::TiffSignatureNotFound | ::tiff::TiffFormatError::TiffSignatureInvalid,
-        ) => Error::format(path, "no TIFF signature", "a TIFF file"),
-        TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::format(path, "a TIFF that ends too early", "a complete file; was it cut short?")
+/// Refuses pages whose numbers are no intensities or labels. A palette and an inverted display are only ways to show
+/// numbers, which stay as they were measured.
+fn check_interpretation(path: &Path, directory: &Directory, samples: usize) -> Result<()> {
+    let kind = match directory.first(tag::PHOTOMETRIC)? {
+        None | Some(0..=5 | 34892) => return Ok(()),
+        Some(6) => "luminance and two colour differences (YCbCr)".into(),
+        Some(8..=10) => "CIE L*a*b*".into(),
+        Some(32803) => "a mosaic of colours (CFA)".into(),
+        Some(32844 | 32845) => "logarithmic luminance".into(),
+        Some(other) => format!("photometric interpretation {other}"),
+    };
+    let found = format!("a colour image: {kind}, {samples} values a pixel");
+    Err(Error::format(path, found, "one intensity or label a voxel: export the membrane channel alone"))
+}
+
+impl Coding {
+    fn read(path: &Path, directory: &Directory) -> Result<Self> {
+        let one = |tag, default| -> Result<u64> {
+            let values = directory.unsigned(tag)?.unwrap_or_default();
+            match values.iter().all(|value| *value == values[0]) {
+                true => Ok(values.first().copied().unwrap_or(default)),
+                false => {
+                    let found = format!("channels of different types ({values:?} in tag {tag})");
+                    Err(Error::format(path, found, "channels of one type"))
+                }
+            }
+        };
+        let bits = one(tag::BITS_PER_SAMPLE, 1)?;
+        let format = one(tag::SAMPLE_FORMAT, 1)?;
+        let compression = compression(path, directory)?;
+        let coding = Coding {
+            dtype: number_type(path, format, bits)?,
+            bits: bits as usize,
+            compression,
+            predictor: predictor(path, directory, compression)?,
+            reversed_bits: directory.first(tag::FILL_ORDER)? == Some(2),
+        };
+        coding.check_predictor(path)?;
+        Ok(coding)
+    }
+
+    /// Whether the numbers are floating point.
+    pub(super) fn is_float(self) -> bool {
+        matches!(self.dtype, Dtype::F32 | Dtype::F64)
+    }
+
+    fn check_predictor(self, path: &Path) -> Result<()> {
+        let fits = match self.predictor {
+            Predictor::None => true,
+            Predictor::Horizontal => matches!(self.bits, 8 | 16 | 32 | 64),
+            Predictor::FloatingPoint => self.is_float(),
+        };
+        if fits {
+            return Ok(());
         }
-        other => Error::format(path, format!("a TIFF that cannot be read ({other})"), "an intact TIFF stack"),
+        let found = format!("predictor {:?} on {} bits of {}", self.predictor, self.bits, self.dtype);
+        Err(Error::format(path, found, "an uncompressed TIFF, or one without a predictor"))
     }
 }
 
-/// Refuses colours; says whether 0 is white. A palette is only a way to show numbers, as for labels.
-fn grey_interpretation(path: &Path, decoder: &mut FileDecoder) -> Result<bool> {
-    let named = |e: TiffError| broken(path, &e);
-    let samples: u16 = decoder.find_tag_unsigned(Tag::SamplesPerPixel).map_err(named)?.unwrap_or(1);
-    let code: u16 = decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(named)?.unwrap_or(1);
-    let interpretation = PhotometricInterpretation::from_u16(code);
-    match (samples, interpretation) {
-        (1, Some(PhotometricInterpretation::WhiteIsZero)) => Ok(true),
-        (1, Some(PhotometricInterpretation::BlackIsZero | PhotometricInterpretation::RGBPalette)) => {
-            Ok(false)
-        }
-        _ => {
-            let kind = interpretation.map_or("an unknown interpretation".into(), |kind| format!("{kind:?}"));
-            let found = format!("a colour image ({samples} values a voxel, {kind})");
-            Err(Error::format(
-                path,
-                found,
-                "one grey value or label a voxel: export the membrane channel alone",
-            ))
-        }
-    }
-}
-
-fn number_type(path: &Path, decoder: &mut FileDecoder) -> Result<Dtype> {
-    let named = |e: TiffError| broken(path, &e);
-    let bits: Vec<u16> =
-        decoder.find_tag_unsigned_vec(Tag::BitsPerSample).map_err(named)?.unwrap_or_else(|| vec![1]);
-    let bits = bits.first().copied().unwrap_or(1);
-    let formats: Vec<u16> =
-        decoder.find_tag_unsigned_vec(Tag::SampleFormat).map_err(named)?.unwrap_or_else(|| vec![1]);
-    let format = SampleFormat::from_u16_exhaustive(formats.first().copied().unwrap_or(1));
+/// The type as which numbers of the given format (1 unsigned, 2 signed, 3 floating point, 4 undefined) are read.
+fn number_type(path: &Path, format: u64, bits: u64) -> Result<Dtype> {
     Ok(match (format, bits) {
-        (SampleFormat::Uint | SampleFormat::Void, 8) => Dtype::U8,
-        (SampleFormat::Uint | SampleFormat::Void, 16) => Dtype::U16,
-        (SampleFormat::Uint | SampleFormat::Void, 32) => Dtype::U32,
-        (SampleFormat::Uint | SampleFormat::Void, 64) => Dtype::U64,
-        (SampleFormat::Int, 8) => Dtype::I8,
-        (SampleFormat::Int, 16) => Dtype::I16,
-        (SampleFormat::Int, 32) => Dtype::I32,
-        (SampleFormat::Int, 64) => Dtype::I64,
-        (SampleFormat::IEEEFP, 32) => Dtype::F32,
-        (SampleFormat::IEEEFP, 64) => Dtype::F64,
-        (format, bits) => {
-            let found = format!("voxels of {bits} bits ({format:?})");
-            return Err(Error::format(
-                path,
-                found,
-                "integers of 8, 16 or 32 bits or floating point of 32 or 64",
-            ));
+        (1 | 4, 1..=8) => Dtype::U8,
+        (1 | 4, 9..=16) => Dtype::U16,
+        (1 | 4, 17..=32) => Dtype::U32,
+        (1 | 4, 64) => Dtype::U64,
+        (2, 8) => Dtype::I8,
+        (2, 16) => Dtype::I16,
+        (2, 32) => Dtype::I32,
+        (2, 64) => Dtype::I64,
+        (3, 16 | 32) => Dtype::F32,
+        (3, 64) => Dtype::F64,
+        _ => {
+            let kind = match format {
+                1 | 4 => "unsigned integers",
+                2 => "signed integers",
+                3 => "floating point",
+                5 | 6 => "complex numbers",
+                _ => "an unknown number format",
+            };
+            let expected = "integers of up to 32 bits or of 64 bits, or floating point of 16, 32 or 64 bits";
+            return Err(Error::format(path, format!("voxels of {bits} bits ({kind})"), expected));
         }
     })
 }
 
-fn compression(path: &Path, decoder: &mut FileDecoder) -> Result<Compression> {
-    let code: u16 = decoder.find_tag_unsigned(Tag::Compression).map_err(|e| broken(path, &e))?.unwrap_or(1);
-    match CompressionMethod::from_u16_exhaustive(code) {
-        CompressionMethod::None => Ok(Compression::None),
-        CompressionMethod::LZW => Ok(Compression::Lzw),
-        CompressionMethod::Deflate | CompressionMethod::OldDeflate => Ok(Compression::Deflate),
-        CompressionMethod::PackBits => Ok(Compression::Packbits),
-        other => {
-            let found = format!("compression {other:?} ({code})");
-            Err(Error::format(path, found, "an uncompressed TIFF, or deflate, LZW or packbits"))
-        }
-    }
-}
-
-/// Pages that repeat a plane at a lower resolution do not count.
-fn is_preview(decoder: &mut FileDecoder) -> bool {
-    let kind: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType).ok().flatten();
-    kind.is_some_and(|kind| kind & 1 == 1)
-}
-
-/// The text of a page; bytes that are no UTF-8 are Latin-1, as ImageJ writes its micrometres.
-fn text(decoder: &mut FileDecoder) -> String {
-    let mut ifd = decoder.image_ifd();
-    let mut bytes = ::tiff::tags::ValueBuffer::empty(::tiff::tags::Type::ASCII);
-    match ifd.find_tag_buf(Tag::ImageDescription, &mut bytes) {
-        Ok(Some(_)) => {
-            let bytes = bytes.as_bytes();
-            let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-            match std::str::from_utf8(&bytes[..end]) {
-                Ok(text) => text.to_owned(),
-                Err(_) => bytes[..end].iter().map(|&byte| byte as char).collect(),
-            }
-        }
-        _ => String::new(),
-    }
-}
-
-/// The edge of a voxel: one divided by the resolution, without rounding twice.
-fn edge(decoder: &mut FileDecoder, tag: Tag) -> Option<f64> {
-    use ::tiff::decoder::ifd::Value;
-    let edge = match decoder.find_tag(tag).ok()?? {
-        Value::Rational(n, d) => d as f64 / n as f64,
-        Value::Float(resolution) => 1.0 / resolution as f64,
-        Value::Double(resolution) => 1.0 / resolution,
-        _ => return None,
+fn compression(path: &Path, directory: &Directory) -> Result<Compression> {
+    let name = match directory.first(tag::COMPRESSION)?.unwrap_or(1) {
+        1 => return Ok(Compression::None),
+        5 => return Ok(Compression::Lzw),
+        8 | 32946 => return Ok(Compression::Deflate),
+        32773 => return Ok(Compression::Packbits),
+        2..=4 => "fax (CCITT)",
+        6 | 7 | 33007 => "JPEG",
+        33003 | 33004 | 33005 | 34712 => "JPEG 2000",
+        34887 => "LERC",
+        34925 => "LZMA",
+        34933 => "PNG",
+        34934 | 48124 => "JPEG XR",
+        50000 | 34926 => "Zstandard",
+        50001 | 34927 => "WebP",
+        50002 | 52546 => "JPEG XL",
+        other => &format!("number {other}"),
     };
-    (edge.is_finite() && edge > 0.0).then_some(edge)
+    let expected =
+        "an uncompressed TIFF, or deflate (zlib), LZW or PackBits: save it again with one of these";
+    Err(Error::format(path, format!("voxels compressed with {name}"), expected))
+}
+
+fn predictor(path: &Path, directory: &Directory, compression: Compression) -> Result<Predictor> {
+    let refused = |found| Err(Error::format(path, found, "no predictor, or one of LZW or deflate"));
+    match (directory.first(tag::PREDICTOR)?.unwrap_or(1), compression) {
+        (1, _) => Ok(Predictor::None),
+        (2, Compression::Lzw | Compression::Deflate) => Ok(Predictor::Horizontal),
+        (3, Compression::Lzw | Compression::Deflate) => Ok(Predictor::FloatingPoint),
+        (code @ (2 | 3), other) => refused(format!("predictor {code} with the compression {other}")),
+        (other, _) => refused(format!("predictor {other}")),
+    }
+}
+
+impl Chunks {
+    fn read(path: &Path, directory: &Directory, size: [usize; 2], samples: usize) -> Result<Self> {
+        let planar = samples > 1 && directory.first(tag::PLANAR_CONFIGURATION)? == Some(2);
+        let tiled = directory.unsigned(tag::TILE_OFFSETS)?.is_some();
+        let shape =
+            if tiled { tile_shape(path, directory)? } else { [rows_per_strip(directory, size)?, size[1]] };
+        let (offsets, lengths) = match tiled {
+            true => (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS),
+            false => (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
+        };
+        let places = |tag| -> Result<Vec<usize>> {
+            let values = directory.unsigned(tag)?.unwrap_or_default();
+            Ok(values.into_iter().map(|value| usize::try_from(value).unwrap_or(usize::MAX)).collect())
+        };
+        let chunks = Chunks { shape, tiled, planar, offsets: places(offsets)?, lengths: places(lengths)? };
+        let wanted = chunks.across(size) * if planar { samples } else { 1 };
+        if chunks.offsets.len() < wanted {
+            let found = format!("{} strips or tiles of a page", chunks.offsets.len());
+            return Err(Error::format(path, found, format!("{wanted} for {} x {} pixels", size[0], size[1])));
+        }
+        Ok(chunks)
+    }
+
+    /// How many chunks cover a page of `size` rows and columns, for one sample.
+    pub(super) fn across(&self, size: [usize; 2]) -> usize {
+        size[0].div_ceil(self.shape[0]) * size[1].div_ceil(self.shape[1])
+    }
+}
+
+fn tile_shape(path: &Path, directory: &Directory) -> Result<[usize; 2]> {
+    let extent = |tag| Ok(directory.first(tag)?.filter(|extent| (1..=1 << 24).contains(extent)));
+    match (extent(tag::TILE_LENGTH)?, extent(tag::TILE_WIDTH)?) {
+        (Some(rows), Some(columns)) => Ok([rows as usize, columns as usize]),
+        _ => Err(Error::format(path, "tiles without a size", "an intact TIFF stack")),
+    }
+}
+
+fn rows_per_strip(directory: &Directory, [height, _]: [usize; 2]) -> Result<usize> {
+    let rows = directory.first(tag::ROWS_PER_STRIP)?.unwrap_or(u64::MAX);
+    Ok(if rows == 0 { height } else { usize::try_from(rows).unwrap_or(height).min(height) })
 }

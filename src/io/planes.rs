@@ -1,0 +1,184 @@
+//! A stack kept as single planes: a folder of 2D images, or a pattern such as `scan/z*.tif`. Planes follow the numbers in
+//! their names.
+use std::cmp::Ordering;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::{Selection, png, tiff};
+use crate::error::{Error, Result};
+use crate::volume::{Origin, Shape, Store, Volume, for_dtype, owned_bytes};
+
+/// Whether a path names planes: a folder, or a pattern.
+pub(super) fn is_planes(path: &Path) -> bool {
+    path.is_dir() || (is_pattern(path) && !path.exists())
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?')))
+}
+
+/// Whether a folder holds the planes of one stack: several images, the first and the last of which are single planes.
+pub(super) fn is_stack(folder: &Path) -> bool {
+    let Ok(files) = files(folder) else { return false };
+    files.len() > 1 && [&files[0], &files[files.len() - 1]].into_iter().all(|file| is_single(file))
+}
+
+fn is_single(file: &Path) -> bool {
+    if is_png(file) { true } else { tiff::is_single_plane(file) }
+}
+
+/// Opens the planes as one volume in memory.
+///
+/// # Errors
+/// There are fewer than two, one of them is no 2D image, or they differ in size or type.
+pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
+    let files = files(path)?;
+    if files.len() < 2 {
+        let found = format!("{} TIFF or PNG files", files.len());
+        return Err(Error::format(
+            path,
+            found,
+            "the planes of one stack, each a 2D image in a file of its own",
+        ));
+    }
+    warn_of_gaps(path, &files);
+    let first = plane(&files[0], selection)?;
+    let [_, rows, columns] = first.shape();
+    let shape = [files.len(), rows, columns];
+    super::check_shape(path, &shape.map(|extent| extent as u64), first.dtype())?;
+    let store = for_dtype!(first.dtype(), S => {
+        let planes = files.par_iter().map(|file| {
+            let plane = like(plane(file, selection)?, &first, &files[0])?;
+            Ok(plane.read::<S>([0; 3], [1, rows, columns]).into_raw_vec_and_offset().0)
+        });
+        owned_bytes(planes.collect::<Result<Vec<Vec<S>>>>()?.concat())
+    });
+    let origin = Origin {
+        path: path.to_owned(),
+        dataset: None,
+        format: format!("{} planes of {}", files.len(), first.origin.format),
+        compression: first.origin.compression.clone(),
+        mapped: false,
+    };
+    let store = Store::contiguous(store, 0, shape, first.dtype(), false);
+    Ok(Volume { shape, dtype: first.dtype(), spacing: first.spacing(), origin, store })
+}
+
+fn plane(file: &Path, selection: &Selection) -> Result<Volume> {
+    if is_png(file) { png::open(file) } else { tiff::open_plane(file, selection) }
+}
+
+/// The plane, if it has the size and type of the first one.
+fn like(plane: Volume, first: &Volume, first_file: &Path) -> Result<Volume> {
+    let key = |volume: &Volume| (volume.shape(), volume.dtype());
+    if key(&plane) == key(first) {
+        return Ok(plane);
+    }
+    let describe = |volume: &Volume| {
+        let [_, rows, columns]: Shape = volume.shape();
+        format!("{rows} x {columns} (y, x) {}", volume.dtype())
+    };
+    let expected = format!("{}, as {}", describe(first), first_file.display());
+    Err(Error::format(plane.name(), describe(&plane), expected))
+}
+
+/// The images of a folder or pattern, in the order of the numbers in their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let (folder, pattern) = match path.is_dir() {
+        true => (path, None),
+        false => (
+            path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")),
+            path.file_name(),
+        ),
+    };
+    let failed = |source| Error::io(folder, source);
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(failed)?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let wanted =
+            pattern.is_none_or(|pattern| matches(pattern.to_string_lossy().as_bytes(), name.as_bytes()));
+        if wanted && !name.starts_with('.') && is_image(&file) && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort_by(|a, b| by_number(&a.to_string_lossy(), &b.to_string_lossy()));
+    Ok(files)
+}
+
+fn has_ending(file: &Path, endings: &[&str]) -> bool {
+    file.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+fn is_png(file: &Path) -> bool {
+    has_ending(file, &["png"])
+}
+
+fn is_image(file: &Path) -> bool {
+    is_png(file) || has_ending(file, &["tif", "tiff"])
+}
+
+/// Whether a name fits a pattern, in which `*` stands for any characters and `?` for one.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            matches(rest, name) || name.split_first().is_some_and(|(_, name)| matches(pattern, name))
+        }
+        (Some((b'?', rest)), Some((_, name))) => matches(rest, name),
+        (Some((a, rest)), Some((b, name))) => a == b && matches(rest, name),
+        _ => false,
+    }
+}
+
+/// The order of names in which runs of digits count as numbers, so that `z10` comes behind `z9`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let (a_parts, b_parts) = (parts(a), parts(b));
+    for (one, other) in a_parts.iter().zip(&b_parts) {
+        let order = match (one.parse::<u64>(), other.parse::<u64>()) {
+            (Ok(one), Ok(other)) => one.cmp(&other),
+            _ => one.cmp(other),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a_parts.len().cmp(&b_parts.len()).then_with(|| a.cmp(b))
+}
+
+/// A name in runs of digits and runs of other characters.
+fn parts(name: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let digits = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(rest.len());
+        let (part, behind) = rest.split_at(end);
+        parts.push(part);
+        rest = behind;
+    }
+    parts
+}
+
+/// Says where numbers are missing: a plane that is not there moves all planes behind it.
+fn warn_of_gaps(path: &Path, files: &[PathBuf]) {
+    let number = |file: &PathBuf| {
+        let stem = file.file_stem()?.to_string_lossy().into_owned();
+        parts(&stem).iter().rev().find_map(|part| part.parse::<u64>().ok())
+    };
+    let Some(numbers) = files.iter().map(number).collect::<Option<Vec<u64>>>() else { return };
+    let steps: Vec<u64> = numbers.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    let least = steps.iter().min().copied().unwrap_or(1);
+    if let Some(gap) = steps.iter().position(|&step| step != least) {
+        tracing::warn!(
+            "{}: planes are numbered {} and then {}; are some missing?",
+            path.display(),
+            numbers[gap],
+            numbers[gap + 1]
+        );
+    }
+}

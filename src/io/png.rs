@@ -1,0 +1,45 @@
+//! PNG, for single planes: 8 or 16 bits of grey.
+use std::path::Path;
+
+use ::png::{BitDepth, ColorType, Decoder, Transformations};
+
+use super::mapped::Mapped;
+use crate::error::{Error, Result};
+use crate::volume::{Dtype, Origin, Store, Volume, owned_bytes};
+
+/// Opens an image as a volume of one plane in memory.
+pub(super) fn open(path: &Path) -> Result<Volume> {
+    let map = Mapped::open(path)?;
+    let broken = |e: ::png::DecodingError| {
+        Error::format(path, format!("a PNG that cannot be read ({e})"), "an intact PNG image")
+    };
+    let mut decoder = Decoder::new(std::io::Cursor::new(map.as_ref()));
+    decoder.set_transformations(Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(broken)?;
+    let info = reader.info();
+    let dtype = match (info.color_type, info.bit_depth) {
+        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => Dtype::U8,
+        (ColorType::Grayscale, BitDepth::Sixteen) => Dtype::U16,
+        (color, depth) => {
+            let found = format!("a PNG of {color:?} with {} bits", depth as u8);
+            return Err(Error::format(
+                path,
+                found,
+                "8 or 16 bits of grey: export the membrane channel alone",
+            ));
+        }
+    };
+    let shape = super::check_shape(path, &[1, info.height.into(), info.width.into()], dtype)?;
+    let mut bytes = vec![0; super::plausible(path, map.as_ref().len(), shape, dtype)?];
+    reader.next_frame(&mut bytes).map_err(broken)?;
+    let origin = Origin {
+        path: path.to_owned(),
+        dataset: None,
+        format: "PNG".into(),
+        compression: "deflate".into(),
+        mapped: false,
+    };
+    // PNG's numbers have their highest byte first.
+    let store = Store::contiguous(owned_bytes(bytes), 0, shape, dtype, cfg!(target_endian = "little"));
+    Ok(Volume { shape, dtype, spacing: None, origin, store })
+}
