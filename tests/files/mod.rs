@@ -2,6 +2,7 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod tiff;
 
 use std::path::{Path, PathBuf};
 
