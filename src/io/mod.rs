@@ -1,5 +1,7 @@
 //! Files in and out, one module per format.
 pub mod aside;
+mod axes;
+mod element;
 mod hdf5;
 mod mapped;
 mod npy;
@@ -8,6 +10,7 @@ mod planes;
 mod png;
 mod selection;
 mod spec;
+mod strided;
 mod tiff;
 mod unit;
 mod writer;
@@ -19,6 +22,7 @@ use ndarray::{ArrayView3, Axis, Zip};
 
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing, Volume};
+use selection::Extra;
 pub use selection::{Pick, Role, Selection};
 use spec::{Format, Spec};
 pub use writer::Writer;
@@ -74,21 +78,24 @@ pub fn keeps_spacing(path: &Path) -> bool {
     Spec::parse(path).is_ok_and(|spec| spec.format != Format::Npy)
 }
 
-/// What there is to [`open`]: the data sets of three axes that a file holds, or the file itself.
+/// What there is to [`open`]: the data sets that a file holds and that are one volume each, or the file itself. Where all
+/// have several channels or time points, they are listed all the same.
 ///
 /// # Errors
 /// The file is missing or cannot be read.
 pub fn volumes(spec: &Path) -> Result<Vec<PathBuf>> {
     let Spec { path, dataset, format } = Spec::parse(spec)?;
-    let names = match (&dataset, format) {
+    let all = match (&dataset, format) {
         (None, Format::Hdf5) => hdf5::datasets(&path)?,
         (None, Format::Npz) => npz::datasets(&path)?,
         _ => return Ok(vec![spec.to_owned()]),
     };
-    if names.is_empty() {
+    if all.is_empty() {
         return Err(Error::format(path, "no data set of three axes", "a 3D volume: z, y, x"));
     }
-    Ok(names.iter().map(|name| spec::place(&path, name)).collect())
+    let several = all.iter().all(|there| !there.single);
+    let there = all.iter().filter(|there| there.single || several);
+    Ok(there.map(|there| spec::place(&path, &there.name)).collect())
 }
 
 /// Writes voxels (z, y, x) in their type; the file appears only when it is complete. `path` may name a data set; it is
@@ -141,6 +148,9 @@ fn write_as<T: Sample>(
 /// An error where a file to be written is there and holds other volumes than `name`, which would be lost. Without a name,
 /// one volume is taken for an earlier result.
 fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
+    if spec.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ims")) {
+        return Err(Error::format(&spec.path, "a name of an Imaris file", "another ending: these are not written"));
+    }
     // A file that cannot be read holds nothing to be kept.
     let there = match spec.format {
         Format::Hdf5 => hdf5::datasets(&spec.path).unwrap_or_default(),
@@ -148,13 +158,13 @@ fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
         Format::Tiff | Format::Npy | Format::Planes => return Ok(()),
     };
     let lost = match name {
-        Some(name) => there.iter().any(|volume| volume != name),
+        Some(name) => there.iter().any(|volume| volume.name != name),
         None => there.len() > 1,
     };
     match lost {
         true => Err(Error::format(
             &spec.path,
-            format!("a file that holds {}", there.join(", ")),
+            format!("a file that holds {}", spec::listed(&there)),
             "the name of a new file; this one would be replaced as a whole",
         )),
         false => Ok(()),

@@ -1,111 +1,204 @@
-//! NumPy's `.npy`: a line of text that says type, order and shape, then the numbers.
-use std::io::{Cursor, Write};
+//! NumPy's `.npy`: a line of text that says type, order and shape, then the numbers. Arrays of four or five axes hold
+//! several volumes; [`axes`](super::axes) says which is read.
+use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
-use super::Selection;
+use super::axes::{Axes, Cut};
+use super::element::{self, Element, Form};
 use super::mapped::Mapped;
+use super::strided::Strided;
+use super::{Selection, check_shape};
 use crate::error::{Error, Result};
-use crate::volume::{Bytes, Dtype, Origin, Shape, Store, Volume, for_dtype};
+use crate::volume::{Bytes, Dtype, Origin, Sample, Volume, for_dtype, owned_bytes};
 
 const EXPECTED: &str = "a NumPy array of three axes z, y, x with numbers";
+/// The longest header that is read, in bytes; NumPy itself refuses 10,000.
+pub(super) const LONGEST: usize = 1 << 16;
+/// Brackets inside brackets that a header may have.
+const DEEPEST: usize = 16;
 
 /// Opens a `.npy` file without reading its voxels.
-pub(super) fn open(path: &Path, _selection: &Selection) -> Result<Volume> {
+pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     let map = Mapped::open(path)?;
-    let array = Layout::read(path, map.as_ref())?;
-    let origin = Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: "NPY".into(),
-        compression: "none".into(),
-        mapped: !array.fortran,
-    };
-    Ok(Volume {
-        shape: array.shape,
-        dtype: array.dtype,
-        spacing: None,
-        origin,
-        store: array.store(Box::new(map)),
-    })
+    let all = 0..map.as_ref().len();
+    let volume = volume(path, Box::new(map), all, selection)?;
+    let origin = Origin { path: path.to_owned(), format: "NPY".into(), ..volume.origin };
+    Ok(Volume { origin, ..volume })
 }
 
-/// Where an array lies in the bytes of a `.npy` file, and what it is.
-pub(super) struct Layout {
+/// The selected volume of the `.npy` file that is this range of bytes.
+pub(super) fn volume(
+    place: &Path,
+    bytes: Bytes,
+    range: Range<usize>,
+    selection: &Selection,
+) -> Result<Volume> {
+    let file = &(*bytes).as_ref()[range.clone()];
+    let Header { start, extents, element, fortran } = Header::read(place, file)?;
+    let cut = Axes::of(place, &extents, None)?.choose(place, &extents, selection)?;
+    let shape = check_shape(place, &cut.extents(&extents), element.dtype)?;
+    check_length(place, &extents, element.size, file.len() - start)?;
+    let strided = Strided::of(range.start + start, &extents, &cut, element.size, fortran);
+    let (store, mapped) = element.store(bytes, &strided);
+    let origin = Origin { mapped, ..Origin::memory() };
+    Ok(Volume { shape, dtype: element.dtype, spacing: None, origin, store })
+}
+
+/// An error where the numbers of an array are not all there.
+fn check_length(place: &Path, extents: &[u64], size: usize, there: usize) -> Result<()> {
+    let wanted = extents.iter().try_fold(size as u64, |bytes, &extent| bytes.checked_mul(extent));
+    if wanted.is_some_and(|wanted| wanted <= there as u64) {
+        return Ok(());
+    }
+    let wanted = wanted.map_or("more than can be".into(), |wanted| wanted.to_string());
+    let expected = format!("{wanted} for {extents:?} numbers of {size} bytes; is the file cut short?");
+    Err(Error::format(place, format!("{there} bytes of voxels"), expected))
+}
+
+/// The numbers of an array of one axis; `None` where it is none or not all there.
+pub(super) fn numbers(place: &Path, bytes: Vec<u8>) -> Option<Vec<f64>> {
+    let Header { start, extents, element, .. } = Header::read(place, &bytes).ok()?;
+    let &[count] = &extents[..] else { return None };
+    let extents = [1, 1, count];
+    let shape = check_shape(place, &extents, element.dtype).ok()?;
+    check_length(place, &extents, element.size, bytes.len() - start).ok()?;
+    let strided = Strided::of(start, &extents, &Cut::whole(), element.size, false);
+    let (store, _) = element.store(owned_bytes(bytes), &strided);
+    let volume = Volume { shape, dtype: element.dtype, spacing: None, origin: Origin::memory(), store };
+    for_dtype!(volume.dtype, S => Some(volume.row::<S>(0, 0, 0, shape[2]).map(S::number).collect()))
+}
+
+/// What stands before the numbers of a `.npy` file.
+pub(super) struct Header {
+    /// The first byte of the numbers.
     pub(super) start: usize,
-    pub(super) shape: Shape,
-    pub(super) dtype: Dtype,
-    pub(super) swapped: bool,
-    /// Whether z is the fastest axis, not x.
+    /// The array's extents.
+    pub(super) extents: Vec<u64>,
+    pub(super) element: Element,
+    /// Whether the first axis is the fastest, not the last.
     pub(super) fortran: bool,
 }
 
-impl Layout {
-    /// Reads the header; an error where the voxels that it announces are not all there.
-    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut cursor = Cursor::new(bytes);
-        let header = NpyHeader::from_reader(&mut cursor)
-            .map_err(|e| Error::format(path, format!("no NumPy header ({e})"), EXPECTED))?;
-        let start = cursor.position() as usize;
-        let (dtype, swapped) = number_type(path, &header.dtype())?;
+impl Header {
+    /// Reads the header at the beginning of `bytes`, which may end before the numbers do.
+    ///
+    /// # Errors
+    /// There is none, it is longer than a header can be, or the elements are no numbers.
+    pub(super) fn read(place: &Path, bytes: &[u8]) -> Result<Self> {
+        let (text, start) = text(place, bytes)?;
+        // As version 2, whose length has four bytes.
+        let length = (text.len() as u32).to_le_bytes();
+        let plain = [b"\x93NUMPY\x02\x00", &length[..], text.as_bytes()].concat();
+        let header = NpyHeader::from_reader(&mut &plain[..])
+            .map_err(|e| Error::format(place, format!("no NumPy header ({e})"), EXPECTED))?;
+        let element = number_type(place, &header.dtype())?;
         let fortran = header.order() == Order::Fortran;
-        let shape = super::check_shape(path, header.shape(), dtype)?;
-        let wanted = shape.iter().product::<usize>() * dtype.size();
-        if bytes.len() - start < wanted {
-            let found = format!("{} bytes of voxels", bytes.len() - start);
-            return Err(Error::format(
-                path,
-                found,
-                format!("{wanted} for {shape:?} of {dtype}; is the file cut short?"),
-            ));
-        }
-        Ok(Layout { start, shape, dtype, swapped, fortran })
+        Ok(Header { start, extents: header.shape().to_vec(), element, fortran })
     }
+}
 
-    /// The voxels in the bytes of the file; those in Fortran order are copied into the order z, y, x.
-    pub(super) fn store(&self, bytes: Bytes) -> Store {
-        if !self.fortran {
-            return Store::contiguous(bytes, self.start, self.shape, self.dtype, self.swapped);
-        }
-        let [z, y, x] = self.shape;
-        let source = Store::contiguous(bytes, self.start, [x, y, z], self.dtype, self.swapped);
-        let array = Volume {
-            shape: [x, y, z],
-            dtype: self.dtype,
-            spacing: None,
-            origin: Origin::memory(),
-            store: source,
+/// The text of the header and the byte behind it.
+fn text(place: &Path, bytes: &[u8]) -> Result<(String, usize)> {
+    let refused = |found: String| Error::format(place, found, EXPECTED);
+    if bytes.first() == Some(&0x80) {
+        return Err(pickled(place));
+    }
+    if !bytes.starts_with(b"\x93NUMPY") || bytes.len() < 12 {
+        return Err(refused("no NumPy header".into()));
+    }
+    let (before, length) = match bytes[6] {
+        1 => (10, u16::from_le_bytes([bytes[8], bytes[9]]) as usize),
+        2 | 3 => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
+        other => return Err(refused(format!("a NumPy header of the unknown version {other}"))),
+    };
+    let end = before + length;
+    if length > LONGEST || end > bytes.len() {
+        return Err(refused(format!("no NumPy header: one of {length} bytes in a file of {}", bytes.len())));
+    }
+    let text = std::str::from_utf8(&bytes[before..end]).map_err(|e| refused(format!("no NumPy header ({e})")))?;
+    match nesting(text) > DEEPEST {
+        true => Err(refused("no NumPy header, but brackets inside brackets".into())),
+        false => Ok((without_longs(text), end)),
+    }
+}
+
+/// How deep the brackets of a text are inside one another, those in strings included.
+fn nesting(text: &str) -> usize {
+    let deepest = text.chars().fold((0usize, 0usize), |(depth, deepest), letter| {
+        let depth = match letter {
+            '(' | '[' | '{' => depth + 1,
+            ')' | ']' | '}' => depth.saturating_sub(1),
+            _ => depth,
         };
-        for_dtype!(self.dtype, S => {
-            let turned = array.read::<S>([0; 3], [x, y, z]).reversed_axes();
-            Volume::from_array(turned, None).store
+        (depth, deepest.max(depth))
+    });
+    deepest.1
+}
+
+/// A header without the `L` that Python 2 put behind long integers.
+fn without_longs(text: &str) -> String {
+    let (mut quote, mut before) = (None, ' ');
+    text.chars()
+        .filter(|&letter| {
+            let long = letter == 'L' && before.is_ascii_digit() && quote.is_none();
+            match quote {
+                None if letter == '\'' || letter == '"' => quote = Some(letter),
+                Some(open) if open == letter => quote = None,
+                _ => {}
+            }
+            before = letter;
+            !long
         })
+        .collect()
+}
+
+fn pickled(place: &Path) -> Error {
+    let expected = "an array of numbers; save with numpy.save(..., allow_pickle=False)";
+    Error::format(place, "a Python pickle, no array", expected)
+}
+
+fn number_type(place: &Path, dtype: &DType) -> Result<Element> {
+    let DType::Plain(plain) = dtype else {
+        let found = format!("elements of the structured type {}", dtype.descr());
+        return Err(Error::format(place, found, EXPECTED));
+    };
+    let foreign = if cfg!(target_endian = "little") { Endianness::Big } else { Endianness::Little };
+    match known_type(plain, plain.endianness() == foreign) {
+        Some(element) => Ok(element),
+        None if dtype.uses_pickled_array() => Err(pickled(place)),
+        None => {
+            let found = format!("elements of type {}{}", dtype.descr(), kind(plain.type_char()));
+            Err(Error::format(place, found, EXPECTED))
+        }
     }
 }
 
-fn number_type(path: &Path, dtype: &DType) -> Result<(Dtype, bool)> {
-    let refused = || Error::format(path, format!("elements of type {}", dtype.descr()), EXPECTED);
-    let DType::Plain(plain) = dtype else { return Err(refused()) };
-    let number = known_type(plain).ok_or_else(refused)?;
-    let foreign = if cfg!(target_endian = "little") { Endianness::Big } else { Endianness::Little };
-    Ok((number, plain.endianness() == foreign))
-}
-
-fn known_type(plain: &TypeStr) -> Option<Dtype> {
-    Some(match (plain.type_char(), plain.size_field()) {
-        (TypeChar::Uint | TypeChar::Bool, 1) => Dtype::U8,
-        (TypeChar::Uint, 2) => Dtype::U16,
-        (TypeChar::Uint, 4) => Dtype::U32,
-        (TypeChar::Uint, 8) => Dtype::U64,
-        (TypeChar::Int, 1) => Dtype::I8,
-        (TypeChar::Int, 2) => Dtype::I16,
-        (TypeChar::Int, 4) => Dtype::I32,
-        (TypeChar::Int, 8) => Dtype::I64,
+fn known_type(plain: &TypeStr, swapped: bool) -> Option<Element> {
+    let size = usize::try_from(plain.size_field()).ok()?;
+    let dtype = match (plain.type_char(), size) {
+        (TypeChar::Float, 2) => return Some(Element::half(Form::Half, swapped)),
+        (TypeChar::Bool, 1) => Dtype::U8,
+        (TypeChar::Uint, _) => element::integer(size, false)?,
+        (TypeChar::Int, _) => element::integer(size, true)?,
         (TypeChar::Float, 4) => Dtype::F32,
         (TypeChar::Float, 8) => Dtype::F64,
         _ => return None,
-    })
+    };
+    Some(Element::plain(dtype, swapped))
+}
+
+/// What a type that is no number's is called.
+fn kind(character: TypeChar) -> &'static str {
+    match character {
+        TypeChar::Complex => ", complex numbers",
+        TypeChar::ByteStr | TypeChar::UnicodeStr => ", text",
+        TypeChar::DateTime | TypeChar::TimeDelta => ", times",
+        TypeChar::RawData => ", bytes without a meaning",
+        _ => "",
+    }
 }
 
 /// Writes the text before the numbers, padded so that they begin at a multiple of 64 bytes.

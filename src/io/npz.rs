@@ -1,19 +1,21 @@
 //! NumPy's `.npz`: a ZIP archive of `.npy` arrays, here `raw` or `label`, with the voxel size in `element_size_um` (z, y, x).
 //! An array that is stored without compression stays in the mapped file.
 use std::io::{Cursor, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use npyz::NpyFile;
 use zip::read::ZipFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::aside::Aside;
+use super::axes::Axes;
 use super::mapped::Mapped;
-use super::npy::{self, Layout};
-use super::{Selection, spec};
+use super::npy::{self, Header};
+use super::spec::{self, Candidate};
+use super::Selection;
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, Origin, Shape, Spacing, Store, Volume, owned_bytes};
+use crate::volume::{Bytes, Dtype, Origin, Shape, Spacing, Volume, owned_bytes};
 
 /// The array that holds the voxel size in micrometres: z, y, x.
 const SPACING: &str = "element_size_um";
@@ -26,29 +28,30 @@ pub(super) fn open(path: &Path, name: Option<&str>, selection: &Selection) -> Re
     let mut archive = archive(path, map.as_ref())?;
     let name = match name {
         Some(name) => name.to_owned(),
-        None => spec::choose(path, &volumes(&mut archive), selection.role)?,
+        None => spec::choose(path, &candidates(path, &mut archive), selection.role)?,
     };
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
-        let there = volumes(&mut archive).join(", ");
+        let there = spec::listed(&candidates(path, &mut archive));
         return Err(Error::format(path, format!("no array {name}"), format!("one of those there: {there}")));
     };
-    let spacing = spacing(&mut archive);
+    let spacing = spacing(path, &mut archive);
     let entry = archive.by_index(index).map_err(|e| broken(path, &e))?;
     let compression = entry.compression();
-    let (array, store) = read(&spec::place(path, &name), &map, entry)?;
+    let (bytes, range) = contents(path, &map, entry)?;
+    let volume = npy::volume(&spec::place(path, &name), bytes, range, selection)?;
     let origin = Origin {
         path: path.to_owned(),
         dataset: Some(name),
         format: "NPZ".into(),
         compression: format!("{compression}").to_lowercase(),
-        mapped: compression == CompressionMethod::Stored && !array.fortran,
+        mapped: volume.origin.mapped && compression == CompressionMethod::Stored,
     };
-    Ok(Volume { shape: array.shape, dtype: array.dtype, spacing, origin, store })
+    Ok(Volume { spacing, origin, ..volume })
 }
 
-/// The names of all arrays of three axes.
-pub(super) fn datasets(path: &Path) -> Result<Vec<String>> {
-    Ok(volumes(&mut archive(path, Mapped::open(path)?.as_ref())?))
+/// The arrays that may be volumes.
+pub(super) fn datasets(path: &Path) -> Result<Vec<Candidate>> {
+    Ok(candidates(path, &mut archive(path, Mapped::open(path)?.as_ref())?))
 }
 
 fn archive<'a>(path: &Path, bytes: &'a [u8]) -> Result<Archive<'a>> {
@@ -56,46 +59,54 @@ fn archive<'a>(path: &Path, bytes: &'a [u8]) -> Result<Archive<'a>> {
 }
 
 fn broken(path: &Path, error: &dyn std::error::Error) -> Error {
-    Error::format(path, format!("an archive that cannot be read ({error})"), "an intact NPZ file")
+    let expected = "an intact NPZ file as numpy.savez or numpy.savez_compressed write it, without a password";
+    Error::format(path, format!("an archive that cannot be read ({error})"), expected)
 }
 
-/// Maps an array that is stored as it is, decompresses any other.
-fn read(path: &Path, map: &Mapped, mut entry: ZipFile<'_, Cursor<&[u8]>>) -> Result<(Layout, Store)> {
+/// The bytes in which the array of an entry is a range: the mapped file where it is stored as it is, else the
+/// decompressed entry.
+fn contents(
+    path: &Path,
+    map: &Mapped,
+    mut entry: ZipFile<'_, Cursor<&[u8]>>,
+) -> Result<(Bytes, Range<usize>)> {
     let (start, length) = (entry.data_start(), entry.size());
     if entry.compression() == CompressionMethod::Stored
         && let Some(start) = start.and_then(|start| usize::try_from(start).ok())
     {
         let end = start.saturating_add(length as usize).min(map.as_ref().len());
-        let array = Layout::read(path, &map.as_ref()[start.min(end)..end])?;
-        let array = Layout { start: start + array.start, ..array };
-        let store = array.store(Box::new(map.clone()));
-        return Ok((array, store));
+        return Ok((Box::new(map.clone()), start.min(end)..end));
     }
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes).map_err(|e| broken(path, &e))?;
-    let array = Layout::read(path, &bytes)?;
-    let store = array.store(owned_bytes(bytes));
-    Ok((array, store))
+    let range = 0..bytes.len();
+    Ok((owned_bytes(bytes), range))
 }
 
-fn volumes(archive: &mut Archive) -> Vec<String> {
+/// The arrays that can be read and have the axes of a volume.
+fn candidates(path: &Path, archive: &mut Archive) -> Vec<Candidate> {
     let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
-    let mut volumes = Vec::new();
-    for name in names {
-        let Some(array) = name.strip_suffix(".npy") else { continue };
-        let axes =
-            archive.by_name(&name).ok().and_then(|entry| Some(NpyFile::new(entry).ok()?.shape().len()));
-        if axes == Some(3) {
-            volumes.push(array.to_owned());
-        }
-    }
-    volumes
+    let arrays = names.iter().filter_map(|name| name.strip_suffix(".npy"));
+    arrays.filter_map(|name| candidate(path, archive, name)).collect()
 }
 
-fn spacing(archive: &mut Archive) -> Option<Spacing> {
+fn candidate(path: &Path, archive: &mut Archive, name: &str) -> Option<Candidate> {
+    let mut start = Vec::new();
+    let entry = archive.by_name(&format!("{name}.npy")).ok()?;
+    entry.take(npy::LONGEST as u64 + 12).read_to_end(&mut start).ok()?;
+    let place = spec::place(path, name);
+    let header = Header::read(&place, &start).ok()?;
+    let axes = Axes::of(&place, &header.extents, None).ok()?;
+    let single = axes.is_single(&header.extents);
+    Some(Candidate { name: name.to_owned(), extents: header.extents, dtype: header.element.dtype, single })
+}
+
+/// The voxel size, where the archive has it as three numbers.
+fn spacing(path: &Path, archive: &mut Archive) -> Option<Spacing> {
+    let mut bytes = Vec::new();
     let entry = archive.by_name(&format!("{SPACING}.npy")).ok()?;
-    let array = NpyFile::new(entry).ok().filter(|array| array.shape() == [3])?;
-    Spacing::checked(array.into_vec::<f64>().ok()?.try_into().ok()?)
+    entry.take(npy::LONGEST as u64 + 64).read_to_end(&mut bytes).ok()?;
+    Spacing::checked(npy::numbers(path, bytes)?.try_into().ok()?)
 }
 
 /// An archive in the making, with one array.

@@ -1,8 +1,10 @@
 //! How a volume is named: a path whose ending tells the format, and, after a colon, a data set inside the file.
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Role, planes};
 use crate::error::{Error, Result};
+use crate::volume::Dtype;
 
 /// The formats, told apart by the ending of a file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ impl Format {
     fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "tif" | "tiff" | "btf" | "tf2" | "tf8" => Some(Format::Tiff),
-            "h5" | "hdf5" | "hdf" | "he5" => Some(Format::Hdf5),
+            "h5" | "hdf5" | "hdf" | "he5" | "ims" => Some(Format::Hdf5),
             "npy" => Some(Format::Npy),
             "npz" => Some(Format::Npz),
             _ => None,
@@ -77,24 +79,83 @@ pub(super) fn place(path: &Path, dataset: &str) -> PathBuf {
     place.into()
 }
 
-/// Chooses the data set that a role stands for among those of three axes: by its name, or as the only one.
-pub(super) fn choose(path: &Path, volumes: &[String], role: Role) -> Result<String> {
-    let wanted: &[&str] = match role {
+/// A data set that may be wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// The groups that it lies in and its own name, with slashes between.
+    pub(super) name: String,
+    /// The extents of all its axes.
+    pub(super) extents: Vec<u64>,
+    pub(super) dtype: Dtype,
+    /// Whether it is one volume, without a choice of a channel or time point.
+    pub(super) single: bool,
+}
+
+impl Candidate {
+    /// The name without groups.
+    fn last(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether the name speaks of intensities or labels, which no boundary map is.
+    fn is_no_boundary(&self) -> bool {
+        let last = self.last().to_lowercase();
+        let mut words = last.split(|letter: char| !letter.is_alphanumeric());
+        words.any(|word| {
+            ["raw", "label", "segment"].iter().any(|other| word.starts_with(other)) || word == "seg"
+        })
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extents: Vec<String> = self.extents.iter().map(u64::to_string).collect();
+        write!(f, "{} ({} {})", self.name, extents.join(" x "), self.dtype)
+    }
+}
+
+/// All candidates with their shapes, for messages.
+pub(super) fn listed(candidates: &[Candidate]) -> String {
+    let all: Vec<String> = candidates.iter().map(Candidate::to_string).collect();
+    all.join(", ")
+}
+
+/// Chooses the data set that a role stands for: by its name, alone or inside groups, or as the only one. A boundary map
+/// is never one whose name speaks of labels or raw intensities.
+pub(super) fn choose(path: &Path, candidates: &[Candidate], role: Role) -> Result<String> {
+    let wanted = default_names(role);
+    let whole = wanted.iter().find_map(|name| candidates.iter().find(|there| there.name == *name));
+    if let Some(chosen) = whole.or_else(|| wanted.iter().find_map(|name| only_one_called(name, candidates))) {
+        return Ok(chosen.name.clone());
+    }
+    match candidates {
+        [] => Err(Error::format(path, "no data set of three axes", "a 3D volume: z, y, x")),
+        [one] if role != Role::Boundary || !one.is_no_boundary() => Ok(one.name.clone()),
+        several => {
+            let found = match several {
+                [one] => format!("the data set {one} alone"),
+                _ => format!("the data sets {}", listed(several)),
+            };
+            let example = place(path, &several[0].name);
+            let expected = format!("one called {}, or a choice as in {}", wanted.join(" or "), example.display());
+            Err(Error::format(path, found, expected))
+        }
+    }
+}
+
+/// The data set of this name inside a group, where there are not several.
+fn only_one_called<'a>(name: &str, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
+    let mut called = candidates.iter().filter(|there| there.last() == name);
+    called.next().filter(|_| called.next().is_none())
+}
+
+/// The names that a role stands for, the likeliest first.
+fn default_names(role: Role) -> &'static [&'static str] {
+    match role {
         Role::Raw => &["raw"],
         Role::Labels => &["label", "labels", "segmentation"],
         Role::Boundary => {
             &["predictions", "prediction", "boundary", "boundaries", "membrane", "probabilities"]
-        }
-    };
-    let named = wanted.iter().find_map(|name| volumes.iter().find(|volume| volume == name));
-    match (named, volumes) {
-        (Some(name), _) | (None, [name]) => Ok(name.clone()),
-        (None, []) => Err(Error::format(path, "no data set of three axes", "a 3D volume: z, y, x")),
-        (None, several) => {
-            let found = format!("the data sets {}", several.join(", "));
-            let expected =
-                format!("{}, or a choice as in {}:{}", wanted.join(" or "), path.display(), several[0]);
-            Err(Error::format(path, found, expected))
         }
     }
 }
