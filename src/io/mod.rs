@@ -1,13 +1,18 @@
 //! Files in and out, one module per format.
 pub mod aside;
+mod bulk;
 mod hdf5;
 mod mapped;
+mod metaimage;
 mod npy;
 mod npz;
+mod nrrd;
+mod raster;
 mod selection;
 mod spec;
 mod tiff;
 mod unit;
+mod unstated;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +39,8 @@ pub fn open(spec: &Path, selection: impl Into<Selection>) -> Result<Volume> {
         Format::Hdf5 => hdf5::open(&path, dataset.as_deref(), selection),
         Format::Npy => npy::open(&path, selection),
         Format::Npz => npz::open(&path, dataset.as_deref(), selection),
+        Format::MetaImage => metaimage::open(&path, selection),
+        Format::Nrrd => nrrd::open(&path, selection),
     }
 }
 
@@ -56,6 +63,7 @@ pub fn file_of(spec: &Path) -> Result<PathBuf> {
 /// Those of [`write()`] but for a full disk, and where `output` would replace `input`.
 pub fn check_output(input: &Path, output: &Path) -> Result<()> {
     let spec = Spec::parse(output)?;
+    spec.require_one_file()?;
     refuse_same_file(input, output)?;
     refuse_to_drop(&spec, spec.dataset.as_deref())?;
     aside::Aside::create(&spec.path).map(drop)
@@ -137,7 +145,7 @@ fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
     let there = match spec.format {
         Format::Hdf5 => hdf5::datasets(&spec.path).unwrap_or_default(),
         Format::Npz => npz::datasets(&spec.path).unwrap_or_default(),
-        Format::Tiff | Format::Npy => return Ok(()),
+        Format::Tiff | Format::Npy | Format::MetaImage | Format::Nrrd => return Ok(()),
     };
     let lost = match name {
         Some(name) => there.iter().any(|volume| volume != name),

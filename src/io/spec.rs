@@ -11,6 +11,8 @@ pub(super) enum Format {
     Hdf5,
     Npy,
     Npz,
+    MetaImage,
+    Nrrd,
 }
 
 impl Format {
@@ -20,6 +22,8 @@ impl Format {
             "h5" | "hdf5" | "hdf" | "he5" => Some(Format::Hdf5),
             "npy" => Some(Format::Npy),
             "npz" => Some(Format::Npz),
+            "mha" | "mhd" => Some(Format::MetaImage),
+            "nrrd" | "nhdr" => Some(Format::Nrrd),
             _ => None,
         }
     }
@@ -59,9 +63,25 @@ impl Spec {
                     Some(ending) => format!("the unknown ending .{}", ending.display()),
                     None => "a name without an ending".into(),
                 };
-                Err(Error::format(spec, found, "a name ending in .tif, .tiff, .h5, .hdf5, .npy or .npz"))
+                Err(Error::format(
+                    spec,
+                    found,
+                    "a name ending in .tif, .tiff, .h5, .hdf5, .npy, .npz, .mha or .nrrd",
+                ))
             }
         }
+    }
+
+    /// An error where the ending is that of a header which has its voxels in another file; such are read, not written.
+    pub(super) fn require_one_file(&self) -> Result<()> {
+        let ending = self.path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let whole = match ending.as_str() {
+            "mhd" => "mha",
+            "nhdr" => "nrrd",
+            _ => return Ok(()),
+        };
+        let found = format!("the ending .{ending}, of a header with its voxels in another file");
+        Err(Error::format(&self.path, found, format!("the ending .{whole}, of one file with both")))
     }
 }
 

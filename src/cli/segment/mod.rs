@@ -22,7 +22,7 @@ use crate::volume::{Shape, Spacing, Volume};
 /// Cells from membrane volumes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Volumes (TIFF, HDF5, NPY, NPZ), or folders of them.
+    /// Volumes (TIFF, HDF5, NPY, NPZ, MetaImage, NRRD), or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// The label file; for several inputs the folder where NAME_labels.tif of each appears.
