@@ -1,5 +1,5 @@
-//! Small files that tifffile, h5py, NumPy, SimpleITK and pynrrd wrote; tests/data/README.md says how. Every voxel holds its index (x fastest),
-//! times a scale, plus an offset.
+//! Small files that tifffile, h5py, NumPy, SimpleITK and pynrrd wrote; tests/data/README.md says how. Every voxel holds
+//! its index (x fastest), times a scale, plus an offset.
 use ndarray::Array3;
 use tascan::io::{self, Role};
 use tascan::volume::{Dtype, Shape, Spacing};

@@ -155,7 +155,7 @@ fn what_cannot_be_read_is_refused_with_a_reason() {
         ("DimSize = 5 4 3", "ElementNumberOfChannels = 2\nDimSize = 5 2 3", "2 channels"),
         ("DimSize = 5 4 3", "ElementNumberOfChannels = 0\nDimSize = 5 4 3", "ElementNumberOfChannels = 0"),
         ("NDims = 3", "NDims = 3\nNDIMS = 3", "NDIMS twice"),
-        ("NDims = 3", "NDims = 3\nwords", "no MetaImage header"),
+        ("NDims = 3", "NDims = 3\nwords", "no field"),
         ("NDims = 3", "NDims = 3\nBinaryData = False", "voxels as text"),
         ("NDims = 3", "NDims = 3\nBinaryDataByteOrderMSB = Yes", "BinaryDataByteOrderMSB = Yes"),
         ("NDims = 3", "NDims = 3\nBinaryDataByteOrderMSB = 0\nElementByteOrderMSB = 1", "disagree"),
@@ -168,12 +168,14 @@ fn what_cannot_be_read_is_refused_with_a_reason() {
         ("MET_USHORT", "MET_OTHER", "ElementType = MET_OTHER"),
         ("LOCAL", "LIST", "several files"),
         ("LOCAL", "slice%03d.raw 1 3 1", "several files"),
-        ("ElementDataFile", "Other", "without ElementDataFile"),
+        ("ElementDataFile", "Other", "no field"),
     ] {
         let text = header("").replace(from, to);
         let said = message(&save(folder.path(), "a.mha", &text, &voxels));
         assert!(said.contains(reason) && said.contains("a.mha"), "{text}: {said}");
     }
+    let said = message(&save(folder.path(), "a.mha", &header("").replace("ElementDataFile", "Other"), b""));
+    assert!(said.contains("without ElementDataFile"), "{said}");
 }
 
 #[test]

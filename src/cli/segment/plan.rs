@@ -83,7 +83,7 @@ fn stem(path: &Path) -> String {
     stem.strip_suffix(".ome").map(str::to_owned).unwrap_or(stem)
 }
 
-/// Labels keep the format of their input; TIFF's many endings become one, and a header with its voxels apart becomes one file.
+/// Labels keep the format of their input; TIFF's many endings become one, as do a header and its voxels in two files.
 fn ending_for(input: &Path) -> String {
     let ending = file_of(input).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     match ending.as_str() {

@@ -39,7 +39,11 @@ impl Header {
     /// Adds the field of a line and gives its key; comments may stand more than once.
     fn add(&mut self, line: &[u8]) -> Result<Option<String>> {
         let Some(sign) = line.iter().position(|byte| b"=:".contains(byte)) else {
-            return Err(self.wrong("no MetaImage header", "lines of the form Key = value"));
+            let found = match self.fields.is_empty() {
+                true => "no MetaImage header",
+                false => "a line before ElementDataFile that is no field",
+            };
+            return Err(self.wrong(found, "lines of the form Key = value"));
         };
         let key = bulk::text(&line[..sign]).trim().to_owned();
         let value = bulk::text(&line[sign + 1..]).trim().to_owned();

@@ -1,6 +1,6 @@
-//! NRRD ("nearly raw raster data"): `.nrrd` with the voxels behind the header, `.nhdr` with the voxels in a file of their
-//! own. The first axis is the fastest; channels and time may be any axis that `kinds` names. Uncompressed voxels stay in the
-//! mapped file.
+//! NRRD ("nearly raw raster data"): `.nrrd` with the voxels behind the header, `.nhdr` with the voxels in a file of
+//! their own. The first axis is the fastest; channels and time may be any axis that `kinds` names. Uncompressed voxels
+//! stay in the mapped file.
 mod axes;
 mod header;
 
