@@ -13,9 +13,9 @@ const AT_A_TIME: usize = 64 << 20;
 /// Copy a volume to another format; the ending of OUTPUT names it. Values and voxel size are kept.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TIFF, HDF5, NPY or NPZ file, or `file.h5:dataset`.
+    /// A TIFF, HDF5, NPY, NPZ, MetaImage or NRRD file, or `file.h5:dataset`.
     input: PathBuf,
-    /// The file to write: .tif, .h5, .npy or .npz; `file.h5:dataset` names the data set.
+    /// The file to write: .tif, .h5, .npy, .npz, .mha or .nrrd; `file.h5:dataset` names the data set.
     output: PathBuf,
     /// The volume holds labels: takes the data set `label` or `segmentation`, writes `label`.
     #[arg(long)]

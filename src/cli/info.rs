@@ -10,7 +10,8 @@ use crate::volume::{Dtype, Origin, Shape, Spacing, Volume};
 /// Print what a volume is: format, shape, number type, voxel size, values.
 #[derive(clap::Args)]
 pub struct Args {
-    /// TIFF, HDF5, NPY or NPZ files; `file.h5:dataset` names one data set, otherwise all of three axes are listed.
+    /// TIFF, HDF5, NPY, NPZ, MetaImage or NRRD files; `file.h5:dataset` names one data set, otherwise all of three axes are
+    /// listed.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// One JSON object for each volume.

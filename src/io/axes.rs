@@ -79,7 +79,11 @@ impl Axes {
         };
         axes.ok_or_else(|| {
             let found = format!("an array of {}", described(extents, stated));
-            Error::format(place, found, "a 3D volume: z, y, x, with at most an axis of channels and one of time")
+            Error::format(
+                place,
+                found,
+                "a 3D volume: z, y, x, with at most an axis of channels and one of time",
+            )
         })
     }
 

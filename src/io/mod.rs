@@ -1,18 +1,23 @@
 //! Files in and out, one module per format.
 pub mod aside;
 mod axes;
+mod bulk;
 mod element;
 mod hdf5;
 mod mapped;
+mod metaimage;
 mod npy;
 mod npz;
+mod nrrd;
 mod planes;
 mod png;
+mod raster;
 mod selection;
 mod spec;
 mod strided;
 mod tiff;
 mod unit;
+mod unstated;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +46,8 @@ pub fn open(spec: &Path, selection: impl Into<Selection>) -> Result<Volume> {
         Format::Npy => npy::open(&path, selection),
         Format::Npz => npz::open(&path, dataset.as_deref(), selection),
         Format::Planes => planes::open(&path, selection),
+        Format::MetaImage => metaimage::open(&path, selection),
+        Format::Nrrd => nrrd::open(&path, selection),
     }
 }
 
@@ -68,6 +75,7 @@ pub fn file_of(spec: &Path) -> Result<PathBuf> {
 /// Those of [`write()`] but for a full disk, and where `output` would replace `input`.
 pub fn check_output(input: &Path, output: &Path) -> Result<()> {
     let spec = Spec::parse(output)?;
+    spec.require_one_file()?;
     refuse_same_file(input, output)?;
     refuse_to_drop(&spec, spec.dataset.as_deref())?;
     aside::Aside::create(&spec.path).map(drop)
@@ -149,13 +157,17 @@ fn write_as<T: Sample>(
 /// one volume is taken for an earlier result.
 fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
     if spec.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ims")) {
-        return Err(Error::format(&spec.path, "a name of an Imaris file", "another ending: these are not written"));
+        return Err(Error::format(
+            &spec.path,
+            "a name of an Imaris file",
+            "another ending: these are not written",
+        ));
     }
     // A file that cannot be read holds nothing to be kept.
     let there = match spec.format {
         Format::Hdf5 => hdf5::datasets(&spec.path).unwrap_or_default(),
         Format::Npz => npz::datasets(&spec.path).unwrap_or_default(),
-        Format::Tiff | Format::Npy | Format::Planes => return Ok(()),
+        Format::Tiff | Format::Npy | Format::MetaImage | Format::Nrrd | Format::Planes => return Ok(()),
     };
     let lost = match name {
         Some(name) => there.iter().any(|volume| volume.name != name),

@@ -118,7 +118,8 @@ fn text(place: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     if length > LONGEST || end > bytes.len() {
         return Err(refused(format!("no NumPy header: one of {length} bytes in a file of {}", bytes.len())));
     }
-    let text = std::str::from_utf8(&bytes[before..end]).map_err(|e| refused(format!("no NumPy header ({e})")))?;
+    let text =
+        std::str::from_utf8(&bytes[before..end]).map_err(|e| refused(format!("no NumPy header ({e})")))?;
     match nesting(text) > DEEPEST {
         true => Err(refused("no NumPy header, but brackets inside brackets".into())),
         false => Ok((without_longs(text), end)),

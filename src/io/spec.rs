@@ -13,6 +13,8 @@ pub(super) enum Format {
     Hdf5,
     Npy,
     Npz,
+    MetaImage,
+    Nrrd,
     /// Single planes: a folder, or a pattern of names.
     Planes,
 }
@@ -24,6 +26,8 @@ impl Format {
             "h5" | "hdf5" | "hdf" | "he5" | "ims" => Some(Format::Hdf5),
             "npy" => Some(Format::Npy),
             "npz" => Some(Format::Npz),
+            "mha" | "mhd" => Some(Format::MetaImage),
+            "nrrd" | "nhdr" => Some(Format::Nrrd),
             _ => None,
         }
     }
@@ -66,9 +70,25 @@ impl Spec {
                     Some(ending) => format!("the unknown ending .{}", ending.display()),
                     None => "a name without an ending".into(),
                 };
-                Err(Error::format(spec, found, "a name ending in .tif, .tiff, .h5, .hdf5, .npy or .npz"))
+                Err(Error::format(
+                    spec,
+                    found,
+                    "a name ending in .tif, .tiff, .h5, .hdf5, .npy, .npz, .mha or .nrrd",
+                ))
             }
         }
+    }
+
+    /// An error where the ending is that of a header which has its voxels in another file; such are read, not written.
+    pub(super) fn require_one_file(&self) -> Result<()> {
+        let ending = self.path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let whole = match ending.as_str() {
+            "mhd" => "mha",
+            "nhdr" => "nrrd",
+            _ => return Ok(()),
+        };
+        let found = format!("the ending .{ending}, of a header with its voxels in another file");
+        Err(Error::format(&self.path, found, format!("the ending .{whole}, of one file with both")))
     }
 }
 
@@ -137,7 +157,8 @@ pub(super) fn choose(path: &Path, candidates: &[Candidate], role: Role) -> Resul
                 _ => format!("the data sets {}", listed(several)),
             };
             let example = place(path, &several[0].name);
-            let expected = format!("one called {}, or a choice as in {}", wanted.join(" or "), example.display());
+            let expected =
+                format!("one called {}, or a choice as in {}", wanted.join(" or "), example.display());
             Err(Error::format(path, found, expected))
         }
     }

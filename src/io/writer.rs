@@ -8,7 +8,7 @@ use super::aside::Aside;
 use super::hdf5::Hdf5Writer;
 use super::npz::NpzWriter;
 use super::tiff::TiffWriter;
-use super::{Format, Role, Spec, npy, spec};
+use super::{Format, Role, Spec, metaimage, npy, nrrd, spec};
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Sample, Shape, Spacing};
 
@@ -24,7 +24,8 @@ pub struct Writer {
 enum FileWriter {
     Tiff(Box<TiffWriter>),
     Hdf5(Hdf5Writer),
-    Npy(Aside),
+    /// A header, then the planes as they are.
+    Plain(Aside),
     Npz(Box<NpzWriter>),
 }
 
@@ -39,6 +40,7 @@ impl Writer {
         role: Role,
     ) -> Result<Self> {
         let spec = Spec::parse(path)?;
+        spec.require_one_file()?;
         super::refuse_to_drop(&spec, spec.dataset.as_deref())?;
         let Spec { path, dataset, format } = spec;
         super::check_shape(&path, &shape.map(|extent| extent as u64), dtype)?;
@@ -51,10 +53,8 @@ impl Writer {
                 let found = "a folder or a pattern";
                 return Err(Error::format(&path, found, "the name of one file to write"));
             }
-            Format::Npy => {
-                let mut file = Aside::create(&path)?;
-                npy::write_header(&mut file, &shape, dtype).map_err(|source| Error::io(&path, source))?;
-                FileWriter::Npy(file)
+            Format::Npy | Format::MetaImage | Format::Nrrd => {
+                FileWriter::Plain(plain(format, &path, shape, dtype, spacing)?)
             }
         };
         Ok(Writer { path, shape, dtype, written: 0, file })
@@ -81,7 +81,7 @@ impl Writer {
         let written = match &mut self.file {
             FileWriter::Tiff(writer) => return writer.plane(bytes),
             FileWriter::Hdf5(writer) => writer.plane(bytes),
-            FileWriter::Npy(file) => file.write_all(bytes),
+            FileWriter::Plain(file) => file.write_all(bytes),
             FileWriter::Npz(writer) => writer.plane(bytes),
         };
         written.map_err(|source| Error::io(&self.path, source))
@@ -96,8 +96,20 @@ impl Writer {
         match self.file {
             FileWriter::Tiff(writer) => writer.finish(),
             FileWriter::Hdf5(writer) => writer.finish(),
-            FileWriter::Npy(file) => file.finish(),
+            FileWriter::Plain(file) => file.finish(),
             FileWriter::Npz(writer) => writer.finish(),
         }
     }
+}
+
+/// Begins a file that has a header and then the planes as they are.
+fn plain(format: Format, path: &Path, shape: Shape, dtype: Dtype, spacing: Option<Spacing>) -> Result<Aside> {
+    let mut file = Aside::create(path)?;
+    let written = match format {
+        Format::MetaImage => metaimage::write_header(&mut file, shape, dtype, spacing),
+        Format::Nrrd => nrrd::write_header(&mut file, shape, dtype, spacing),
+        _ => npy::write_header(&mut file, &shape, dtype),
+    };
+    written.map_err(|source| Error::io(path, source))?;
+    Ok(file)
 }

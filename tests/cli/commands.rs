@@ -172,6 +172,24 @@ fn labels_are_in_the_format_that_their_name_tells() {
 }
 
 #[test]
+fn labels_of_several_inputs_are_in_the_formats_of_these() {
+    let sandbox = Sandbox::new();
+    sandbox.model_of_one_class("model.safetensors", 2);
+    let voxels = Array3::from_shape_fn((3, 5, 7), |(z, y, x)| (z * 35 + y * 7 + x) as u8);
+    for name in ["a.mha", "b.nrrd", "c.npy"] {
+        sandbox.write(name, voxels.view());
+    }
+    fs::write(sandbox.path("d.raw"), voxels.as_slice().unwrap()).unwrap();
+    let header = "NDims = 3\nDimSize = 7 5 3\nElementType = MET_UCHAR\nElementDataFile = d.raw\n";
+    fs::write(sandbox.path("d.mhd"), header).unwrap();
+    fs::create_dir(sandbox.path("out")).unwrap();
+    sandbox.succeeds("segment a.mha b.nrrd c.npy d.mhd -o out --model model.safetensors --min-cell-size 1");
+    for name in ["a_labels.mha", "b_labels.nrrd", "c_labels.npy", "d_labels.mha"] {
+        assert_eq!(sandbox.labels(&format!("out/{name}")), Array3::<u32>::ones((3, 5, 7)), "{name}");
+    }
+}
+
+#[test]
 fn cluster_gives_the_cells_that_segment_gives() {
     let sandbox = Sandbox::new();
     sandbox.tissue("raw.tif");

@@ -36,6 +36,15 @@ const BAD: &[(&str, &str)] = &[
     ("complex.npy", "<c8"),
     ("f16.npy", "<f2"),
     ("stored.npz:nonsense", "raw"),
+    ("itk_plane.mha", "2D image, 4 x 5"),
+    ("itk_plane.nrrd", "2D image, 4 x 5"),
+    ("itk_channels.mha", "2 channels"),
+    ("itk_channels.nrrd", "2 channels"),
+    ("itk_times.mha", "2 time points"),
+    ("itk_times.nrrd", "2 time points"),
+    ("pynrrd_four.nrrd", "kinds"),
+    ("pynrrd_text.nrrd", "encoding: text"),
+    ("pynrrd_bzip2.nrrd", "encoding: bzip2"),
     ("../README.md", "unknown ending .md"),
     ("no_ending", "without an ending"),
     ("C:\\data\\cells.h5:raw", "cells.h5: No such file"),
@@ -61,6 +70,8 @@ fn other_content_than_the_ending_says_is_refused() {
         ("text.h5", "no HDF5 signature"),
         ("text.npy", "no NumPy header"),
         ("text.npz", "archive"),
+        ("text.mha", "no MetaImage header"),
+        ("text.nrrd", "no NRRD signature"),
     ] {
         let path = folder.path().join(name);
         fs::write(&path, "just words, quite a lot of them").unwrap();
@@ -93,7 +104,7 @@ fn a_header_that_promises_too_much_is_refused() {
 fn a_missing_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nowhere");
-    for name in ["a.tif", "a.h5", "a.npy", "a.npz"] {
+    for name in ["a.tif", "a.h5", "a.npy", "a.npz", "a.mha", "a.nrrd"] {
         let voxels = Array3::<u8>::zeros((2, 3, 4));
         let message = io::write(&missing.join(name), voxels.view(), None).unwrap_err().to_string();
         assert!(message.contains(missing.to_str().unwrap()), "{message}");
@@ -120,7 +131,7 @@ fn folders_and_devices_are_not_replaced() {
 #[test]
 fn an_abandoned_output_leaves_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["a.tif", "a.h5", "a.npy", "a.npz"] {
+    for name in ["a.tif", "a.h5", "a.npy", "a.npz", "a.mha", "a.nrrd"] {
         let path = folder.path().join(name);
         fs::write(&path, "precious").unwrap();
         let mut writer = Writer::create(&path, [2, 3, 4], Dtype::U8, None, Role::Raw).unwrap();
@@ -128,7 +139,7 @@ fn an_abandoned_output_leaves_the_old_one() {
         drop(writer);
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6);
 }
 
 #[test]
@@ -225,7 +236,7 @@ fn convert_keeps_values_type_and_voxel_size() {
     let input = fixture("imagej_f32.tif");
     let original = io::open(&input, Role::Raw).unwrap();
     let mut from = input.to_str().unwrap().to_owned();
-    for name in ["a.h5", "b.npz", "c.tif", "d.h5:deep/stack", "e.btf"] {
+    for name in ["a.h5", "b.npz", "c.tif", "d.h5:deep/stack", "e.mha", "f.nrrd", "g.btf"] {
         let to = folder.path().join(name).to_str().unwrap().to_owned();
         let done = tascan(&["convert", &from, &to]);
         assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
@@ -266,7 +277,7 @@ fn convert_in(shell: &str, folder: &Path) -> Output {
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_is_left_of_an_output_that_does_not_fit() {
-    for name in ["out.tif", "out.h5", "out.npy", "out.npz"] {
+    for name in ["out.tif", "out.h5", "out.npy", "out.npz", "out.mha", "out.nrrd"] {
         let folder = tempfile::tempdir().unwrap();
         let done = convert_in(
             &format!("trap '' XFSZ; ulimit -f 64; exec \"$0\" convert \"$1\" {name}"),

@@ -1,5 +1,5 @@
-//! Small files that tifffile, h5py and NumPy wrote; tests/data/README.md says how. Every voxel holds its index (x fastest),
-//! times a scale, plus an offset.
+//! Small files that tifffile, h5py, NumPy, SimpleITK and pynrrd wrote; tests/data/README.md says how. Every voxel holds
+//! its index (x fastest), times a scale, plus an offset.
 use ndarray::Array3;
 use tascan::io::{self, Role};
 use tascan::volume::{Dtype, Shape, Spacing};
@@ -73,6 +73,17 @@ const FIXTURES: &[Expected] = &[
     Expected { spacing: EDGES, ..stack("stored.npz", Dtype::U16, true) },
     Expected { spacing: EDGES, offset: 1.0, ..stack("stored.npz:label", Dtype::I32, true) },
     Expected { scale: 0.25, ..stack("deflated.npz", Dtype::F32, false) },
+    Expected { spacing: EDGES, ..stack("itk_u16.mha", Dtype::U16, true) },
+    Expected { spacing: EDGES, ..stack("itk_zlib.mha", Dtype::U16, false) },
+    Expected { offset: -30.0, ..stack("itk_i64.mha", Dtype::I64, true) },
+    Expected { spacing: EDGES, scale: 0.25, ..stack("itk_detached.mhd", Dtype::F32, true) },
+    Expected { spacing: EDGES, ..stack("itk_zlib_detached.mhd", Dtype::U8, false) },
+    Expected { spacing: EDGES, ..stack("itk_gzip.nrrd", Dtype::U16, false) },
+    Expected { spacing: EDGES, ..stack("itk_u32.nhdr", Dtype::U32, true) },
+    Expected { spacing: EDGES, ..stack("pynrrd_u16.nrrd", Dtype::U16, true) },
+    Expected { spacing: EDGES, offset: -30.0, ..stack("pynrrd_big_endian.nrrd", Dtype::I16, true) },
+    Expected { spacing: EDGES, scale: 0.25, ..stack("pynrrd_gzip_f64.nrrd", Dtype::F64, false) },
+    Expected { spacing: EDGES, ..stack("pynrrd_detached.nhdr", Dtype::U8, false) },
 ];
 
 impl Expected {

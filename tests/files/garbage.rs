@@ -21,6 +21,10 @@ const WHOLE: &[&str] = &[
     "fortran.npy",
     "stored.npz",
     "deflated.npz",
+    "itk_u16.mha",
+    "itk_zlib.mha",
+    "pynrrd_u16.nrrd",
+    "itk_gzip.nrrd",
 ];
 
 /// Opens and reads all that can be read.
@@ -67,9 +71,11 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(ending in prop::sample::select(vec!["tif", "h5", "npy", "npz"]), start in 0..6usize, noise: Vec<u8>) {
-        let starts: [&[u8]; 6] =
-            [b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY\x01\0", b"PK\x03\x04"];
+    fn noise_never_panics(ending in prop::sample::select(vec!["tif", "h5", "npy", "npz", "mha", "nrrd"]), start in 0..8usize, noise: Vec<u8>) {
+        let starts: [&[u8]; 8] = [
+            b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY\x01\0", b"PK\x03\x04",
+            b"NDims = 3\nDimSize =", b"NRRD0004\nsizes: ",
+        ];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(format!("noise.{ending}"));
         fs::write(&path, [starts[start], &noise].concat()).unwrap();

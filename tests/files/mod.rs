@@ -2,6 +2,8 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod metaimage;
+mod nrrd;
 mod tiff;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,71 @@ const SPACING: Spacing = Spacing([0.235, 0.15, 0.1523]);
 /// A file of tests/data/files, with the data set that its name may end in.
 fn fixture(spec: &str) -> PathBuf {
     oracle::data(&format!("files/{spec}"))
+}
+
+/// A volume of 3 x 4 x 5 voxels that hold their index, x fastest.
+fn indices() -> Array3<f32> {
+    Array3::from_shape_fn((3, 4, 5), |(z, y, x)| ((z * 4 + y) * 5 + x) as f32)
+}
+
+/// The voxels as 16-bit integers, least significant byte first.
+fn little(voxels: &Array3<f32>) -> Vec<u8> {
+    voxels.iter().flat_map(|&value| (value as u16).to_le_bytes()).collect()
+}
+
+/// A number in the bytes of a type, least significant byte first.
+fn number(dtype: Dtype, value: u8) -> Vec<u8> {
+    match dtype {
+        Dtype::F32 => f32::from(value).to_le_bytes().to_vec(),
+        Dtype::F64 => f64::from(value).to_le_bytes().to_vec(),
+        _ => u64::from(value).to_le_bytes()[..dtype.size()].to_vec(),
+    }
+}
+
+/// Saves a file of a text and the bytes behind it.
+fn save(folder: &Path, name: &str, text: &str, data: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, [text.as_bytes(), data].concat()).unwrap();
+    path
+}
+
+/// Why a file is refused.
+fn message(path: &Path) -> String {
+    io::open(path, Role::Raw).err().expect("a reason").to_string()
+}
+
+fn assert_spacing(path: &Path, expected: Option<[f64; 3]>) {
+    let text = || String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    match (io::open(path, Role::Raw).unwrap().spacing(), expected) {
+        (Some(Spacing(found)), Some(edges)) => {
+            let near = (0..3).all(|axis| (found[axis] / edges[axis] - 1.0).abs() <= 1e-15);
+            assert!(near, "{found:?}: {}", text());
+        }
+        (found, edges) => assert_eq!(found.is_some(), edges.is_some(), "{}", text()),
+    }
+}
+
+/// Even sizes that would mean something else without their unit are read as they were written, to the bit.
+fn sizes_survive(name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    for edges in [[1.0 / 3.0, 1e-3, 12345.678], [0.162_319_8, 4.27e-2, 1.0], [1.0; 3], [1e-3, 2e-4, 3e-12]] {
+        io::write(&path, indices().view(), Some(Spacing(edges))).unwrap();
+        assert_eq!(io::open(&path, Role::Raw).unwrap().spacing(), Some(Spacing(edges)), "{name}");
+    }
+}
+
+/// A header with its voxels in another file is not written; the message says what to write instead.
+fn header_alone_is_refused(name: &str, instead: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    let written = io::write(&path, indices().view(), None).unwrap_err().to_string();
+    let checked = io::check_output(&fixture("u16.npy"), &path).unwrap_err().to_string();
+    assert!(
+        [&written, &checked].iter().all(|said| said.contains(name) && said.contains(instead)),
+        "{written}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 /// Distinct values over the whole range of a type.
@@ -39,7 +106,7 @@ fn round_trip<T: Sample + std::fmt::Debug>(folder: &Path, ending: &str, voxels: 
 
 #[test]
 fn every_type_survives_every_format() {
-    for ending in ["tif", "h5", "npy", "npz"] {
+    for ending in ["tif", "h5", "npy", "npz", "mha", "nrrd"] {
         let folder = tempfile::tempdir().unwrap();
         round_trip(folder.path(), ending, ramp(|i| i as u8 * 2));
         round_trip(folder.path(), ending, ramp(|i| i as i8));
@@ -58,7 +125,7 @@ fn every_type_survives_every_format() {
 fn the_smallest_volumes_survive_every_format() {
     let folder = tempfile::tempdir().unwrap();
     for shape in [[1, 1, 1], [1, 4, 5], [3, 1, 1], [1, 1, 7]] {
-        for ending in ["tif", "btf", "h5", "npy", "npz"] {
+        for ending in ["tif", "btf", "h5", "npy", "npz", "mha", "nrrd"] {
             let path = folder.path().join(format!("small.{ending}"));
             let voxels = Array3::<i16>::from_elem(shape, -3);
             io::write(&path, voxels.view(), None).unwrap();

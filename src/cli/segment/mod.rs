@@ -23,8 +23,8 @@ use crate::volume::{Shape, Spacing, Volume};
 /// Cells from membrane volumes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Volumes (TIFF, HDF5, NPY, NPZ), or folders of them. A folder of 2D images, or a pattern such as 'scan/z*.tif', is one
-    /// volume.
+    /// Volumes (TIFF, HDF5, NPY, NPZ, MetaImage, NRRD), or folders of them. A folder of 2D images, or a pattern such as
+    /// 'scan/z*.tif', is one volume.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// The label file; for several inputs the folder where NAME_labels.tif of each appears.

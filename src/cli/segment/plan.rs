@@ -96,11 +96,13 @@ fn stem(path: &Path) -> String {
     stem.strip_suffix(".ome").map(str::to_owned).unwrap_or(stem)
 }
 
-/// Labels keep the format of their input; TIFF's many endings become one.
+/// Labels keep the format of their input; TIFF's many endings become one, as do a header and its voxels in two files.
 fn ending_for(input: &Path) -> String {
     let ending = file_of(input).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     match ending.as_str() {
-        "npy" | "npz" | "h5" | "hdf5" => ending,
+        "npy" | "npz" | "h5" | "hdf5" | "mha" | "nrrd" => ending,
+        "mhd" => "mha".to_owned(),
+        "nhdr" => "nrrd".to_owned(),
         _ => "tif".to_owned(),
     }
 }
