@@ -28,17 +28,20 @@ impl Job {
     }
 }
 
+/// Whether these are more volumes than one, or may be: a folder.
+pub fn are_several(inputs: &[PathBuf]) -> bool {
+    inputs.len() > 1 || inputs.iter().any(|input| input.is_dir())
+}
+
 /// One job an input. `output` is a file for a single input, and a folder for several or where it is one.
 ///
 /// # Errors
 /// Where a folder holds no volume or cannot be read, and where two inputs would become one file.
 pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
-    let is_folder = |path: &Path| path.is_dir();
-    let several = inputs.len() > 1 || inputs.iter().any(|input| is_folder(input));
-    if !several && !is_folder(output) && !ends_in_separator(output) {
+    if !are_several(inputs) && !output.is_dir() && !ends_in_separator(output) {
         return Ok(vec![Job { input: inputs[0].clone(), output: output.to_owned() }]);
     }
-    if !is_folder(output) {
+    if !output.is_dir() {
         return Err(Error::format(output, "no such folder", "the folder for the labels of the inputs"));
     }
     let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
