@@ -60,7 +60,7 @@ pub struct Config {
 pub struct Pair {
     /// Grey values: any volume that `tascan info` reads.
     pub raw: PathBuf,
-    /// Labels of the same shape; 0 is background.
+    /// Labels of the same shape; 0 is background, -1 and `masks.ignore` are left out.
     pub labels: PathBuf,
 }
 
