@@ -3,7 +3,8 @@
 // A term over a set of classes is `1 - (2 I + 1) / (P + T + 1)` with `I = sum q g w`, `P = sum q^2`, `T = sum g^2`: background and
 // membrane with `q = p`, foreground with `q = p` or `p / (p + alpha)`; and a share of the cross entropy. Each block of threads
 // adds up one chunk of voxels in f64, one more block adds the chunks, always in the same order. Then, voxel by voxel, the
-// gradient to the probabilities and through the softmax: `dx[c] = p[c] (dp[c] - sum p dp)`.
+// gradient to the probabilities and through the softmax: `dx[c] = p[c] (dp[c] - sum p dp)`. Voxels of class `NotCounted` are in
+// no sum, and their gradient is 0.
 #include "common/classes.cuh"
 
 // `Arguments` in src/device/cuda/training/loss.rs.
@@ -25,6 +26,7 @@ constexpr int Chunk = 1024;  // voxels of a block: `CHUNK` in src/device/cuda/tr
 constexpr int Sums = 7;      // I, P and T of both terms, and -ln p of the true class
 constexpr double Alpha = 0.1, Smooth = 1.0;
 constexpr float Least = 1e-7f;
+constexpr int NotCounted = 255;  // `NOT_COUNTED` in src/ops/loss.rs
 
 // Adds up the threads' values; thread 0 has the sums.
 __device__ void add_threads(double (&sums)[Sums]) {
@@ -108,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(Threads, 2) loss_sums(Loss loss) {
             const int own = loss.truth[voxel];
             for (int c = 0; c < Classes; c++) {
                 lines.own()[c] = p[c];
-                const double q = score(loss, c, p[c]).x;
+                const double q = own == NotCounted ? 0.0 : score(loss, c, p[c]).x;
                 const bool is_own = c == own;
                 sums[c / 2 * 3] += is_own ? q * own_weight(loss, voxel) : 0.0;
                 sums[c / 2 * 3 + 1] += q * q;
@@ -140,7 +142,8 @@ extern "C" __global__ void __launch_bounds__(Threads) loss_finish(Loss loss) {
     }
     add_threads(sums);
     if (threadIdx.x == 0) {
-        const double factor = loss.cross_entropy / static_cast<double>(loss.voxels);
+        // Each voxel that counts is once in a T.
+        const double factor = loss.cross_entropy / fmax(sums[2] + sums[5], 1.0);
         double value = factor * sums[6];
         for (int term = 0; term < 2; term++) {
             const double numerator = 2.0 * sums[3 * term] + Smooth;
@@ -167,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(Threads) loss_gradient(Loss loss) {
             const double2 q = score(loss, c, p[c]);
             const double by_intersection = loss.result[1 + c / 2 * 2], by_predicted = loss.result[2 + c / 2 * 2];
             const double by_q = (c == own ? by_intersection * own_weight(loss, voxel) : 0.0) + by_predicted * 2.0 * q.x;
-            dp[c] = static_cast<float>(by_q * q.y);
+            dp[c] = own == NotCounted ? 0.0f : static_cast<float>(by_q * q.y);
             if (c == own) {
                 dp[c] -= static_cast<float>(loss.result[5] / static_cast<double>(fmaxf(p[c], Least)));
             }

@@ -55,15 +55,23 @@ impl Cells {
     /// # Errors
     /// Where there is none; says what the classes are instead.
     pub fn require_some(self, classes: ArrayView3<u8>) -> Result<Self> {
+        match self.why_none(classes) {
+            None => Ok(self),
+            Some(reason) => Err(Error::invalid(reason)),
+        }
+    }
+
+    /// Where there is no cell, a line that says so and what the `classes` are instead.
+    pub fn why_none(&self, classes: ArrayView3<u8>) -> Option<String> {
         if self.count > 0 {
-            return Ok(self);
+            return None;
         }
         let voxels = |class: u8| classes.iter().filter(|&&c| c == class).count();
         let [background, membrane, foreground] = [BACKGROUND, MEMBRANE, FOREGROUND].map(voxels);
-        Err(Error::invalid(format!(
+        Some(format!(
             "no cell found: {background} voxels are background, {membrane} membrane and {foreground} the \
              inside of cells"
-        )))
+        ))
     }
 }
 

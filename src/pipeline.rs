@@ -93,6 +93,8 @@ pub struct Options {
     pub block: Option<Shape>,
     /// Keep the probabilities of the three classes, 12 bytes a voxel.
     pub keep_probabilities: bool,
+    /// A volume without a cell gives labels that are all 0, and a doubt that says so; otherwise it is an error.
+    pub accept_none: bool,
     /// How classes become cells.
     pub cells: cells::Options,
 }
@@ -133,7 +135,8 @@ impl Observer for () {
 /// Finds the cells of a volume.
 ///
 /// # Errors
-/// Where the volume is empty or constant or a voxel is no number, and where no cell is found.
+/// Where the volume is empty or constant or a voxel is no number, and where no cell is found, unless
+/// [`Options::accept_none`] is set.
 pub fn segment(
     volume: &Volume,
     model: &Model,
@@ -157,7 +160,6 @@ pub fn segment(
         timed(&mut stages, "network", || input.predict(sampling, predictor, model, options, observer))?;
     let on_gpu = prediction.on_gpu.take();
     let classes = prediction.classes.view();
-    let doubts = [doubts::of_walls(&survey, options.invert), doubt, doubts::of_classes(classes)];
     let cells = cells::label_cells_from(
         &options.device,
         classes,
@@ -165,9 +167,11 @@ pub fn segment(
         spacing,
         &on_grid(&options.cells, sampling),
     )
-    .and_then(|cells| cells.require_some(classes))
+    .and_then(|cells| if options.accept_none { Ok(cells) } else { cells.require_some(classes) })
     .map_err(|error| error.about(volume.name()))?;
     stages.extend_from_slice(&cells.stages);
+    let of_classes = doubts::of_classes(classes);
+    let doubts = [cells.why_none(classes), doubts::of_walls(&survey, options.invert), doubt, of_classes];
     let doubts = doubts.into_iter().flatten().collect();
     Ok(Segmentation { sampling, assumption, prediction, cells, stages, doubts })
 }

@@ -1,5 +1,6 @@
 //! A volume: voxels in z, y, x order (x fastest) and their size. The voxels stay as they are stored, in memory or
 //! in a mapped file, and are converted block by block to what a computation needs.
+mod labels;
 mod sample;
 mod stored;
 
@@ -13,6 +14,7 @@ use ndarray::{Array3, ArrayViewMut2, Axis, s};
 
 use crate::error::{Error, Result};
 use crate::intensity::Scaling;
+pub use labels::{Annotation, NOT_ANNOTATED};
 pub(crate) use sample::for_dtype;
 pub use sample::{Dtype, Sample};
 
@@ -211,35 +213,6 @@ impl Volume {
         for_dtype!(self.dtype, S => self.block(start, shape, |value: S| scaling.apply(value.grey())))
     }
 
-    /// All voxels as labels; an error names the first voxel that is no integer from 0 to `u32::MAX`.
-    pub fn to_labels(&self) -> Result<Array3<u32>> {
-        self.read_labels([0; 3], self.shape)
-    }
-
-    /// The block of extent `shape` that begins at voxel `start`, as labels.
-    ///
-    /// # Errors
-    /// Names the first voxel that is no integer from 0 to `u32::MAX`.
-    ///
-    /// # Panics
-    /// Where the block is not inside the volume.
-    pub fn read_labels(&self, start: Shape, shape: Shape) -> Result<Array3<u32>> {
-        for_dtype!(self.dtype, S => {
-            self.require(start, shape, |value: S| value.label().is_some(), "a whole number from 0 to 4294967295")?;
-            Ok(self.block(start, shape, |value: S| value.label().unwrap_or_default()))
-        })
-    }
-
-    /// All voxels as classes 0 background, 1 membrane, 2 foreground; an error names the first other value.
-    pub fn to_classes(&self) -> Result<Array3<u8>> {
-        for_dtype!(self.dtype, S => {
-            let class = |value: S| value.label().filter(|&class| class <= 2);
-            let expected = "a class: 0 background, 1 membrane or 2 foreground";
-            self.require([0; 3], self.shape, |value| class(value).is_some(), expected)?;
-            Ok(self.block([0; 3], self.shape, |value| class(value).unwrap_or_default() as u8))
-        })
-    }
-
     /// The block of extent `shape` that begins at voxel `start`, as it is stored.
     ///
     /// # Panics
@@ -285,23 +258,6 @@ impl Volume {
             (_, true) => "the volume".into(),
             (None, false) => self.origin.path.clone(),
             (Some(dataset), false) => format!("{}:{dataset}", self.origin.path.display()).into(),
-        }
-    }
-
-    /// An error at the first voxel of the block that `fits` refuses.
-    fn require<S: Sample>(
-        &self,
-        start: Shape,
-        shape: Shape,
-        fits: impl Fn(S) -> bool + Sync,
-        expected: &str,
-    ) -> Result<()> {
-        match self.first(start, shape, |value| !fits(value)) {
-            None => Ok(()),
-            Some(([z, y, x], value)) => {
-                let found = format!("{value} at voxel z {z}, y {y}, x {x}");
-                Err(Error::format(self.name(), found, expected))
-            }
         }
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use ndarray::{Array3, Axis, Ix3, array, concatenate, s};
 use proptest::prelude::*;
 use tascan::metrics::matching::Matching;
-use tascan::metrics::{Options, Scores};
+use tascan::metrics::{Options, Scores, pieces};
+use tascan::volume::Annotation;
 
 use crate::compare::assert_close_f64;
+use crate::ops::small_volumes::{stepped, steps_26, volumes, voxels};
 use crate::oracle;
 
 const ONE_TO_ONE: Options = Options { matching: Matching::OneToOne, min_cell_size: 0 };
@@ -193,4 +195,126 @@ proptest! {
         let before = Scores::compare(prediction.view(), truth.view(), &ONE_TO_ONE).unwrap();
         prop_assert_eq!(before, Scores::compare(renamed.view(), truth.view(), &ONE_TO_ONE).unwrap());
     }
+}
+
+/// The volumes that the voxels which count make, one behind the other: no score depends on where voxels lie.
+fn counted_alone(prediction: &Array3<u32>, truth: &Annotation) -> [Array3<u32>; 2] {
+    let left_out = truth.left_out.as_ref().unwrap();
+    [prediction, &truth.labels].map(|labels| {
+        let kept = labels.iter().zip(left_out).filter(|(_, left_out)| !**left_out).map(|(&label, _)| label);
+        let kept: Vec<u32> = kept.collect();
+        Array3::from_shape_vec((1, 1, kept.len()), kept).unwrap()
+    })
+}
+
+/// The adapted Rand error and the two parts of the variation of information, in loops over labels and voxels.
+fn naive_rand_and_voi([prediction, truth]: &[Array3<u32>; 2]) -> [f64; 3] {
+    let pairs: Vec<(u32, u32)> = truth.iter().copied().zip(prediction.iter().copied()).collect();
+    let count = |fits: &dyn Fn(u32, u32) -> bool| pairs.iter().filter(|(t, p)| fits(*t, *p)).count() as f64;
+    let lost = count(&|t, p| t != 0 && p == 0) / pairs.len() as f64;
+    let [mut joint, mut in_truth, mut in_prediction, mut split, mut merge] = [0.0; 5];
+    let both = count(&|t, p| t != 0 && p != 0);
+    for a in 1..6 {
+        in_truth += count(&|t, _| t == a).powi(2);
+        in_prediction += count(&|t, p| t != 0 && p == a).powi(2);
+        for b in 1..6 {
+            let shared = count(&|t, p| (t, p) == (a, b));
+            joint += shared.powi(2);
+            if shared > 0.0 {
+                split += shared / both * (count(&|t, p| t == a && p != 0) / shared).log2();
+                merge += shared / both * (count(&|t, p| t != 0 && p == b) / shared).log2();
+            }
+        }
+    }
+    let ratio = |a: f64, b: f64| if b == 0.0 { 0.0 } else { a / b };
+    let (precision, recall) = (ratio(joint + lost, in_prediction + lost), ratio(joint + lost, in_truth));
+    [1.0 - ratio(2.0 * precision * recall, precision + recall), split, merge]
+}
+
+proptest! {
+    #[test]
+    fn scores_with_voxels_left_out_are_those_of_the_others(
+        voxels in prop::collection::vec((0u32..5, 0u32..6, prop::bool::weighted(0.4)), 60),
+        min_cell_size in 0u64..4,
+    ) {
+        let shape = (3, 4, 5);
+        let left_out: Vec<bool> = voxels.iter().map(|voxel| voxel.2).collect();
+        let labels = voxels.iter().map(|&(label, _, left_out)| if left_out { 0 } else { label }).collect();
+        let predicted = voxels.iter().map(|&(_, label, _)| label).collect();
+        let prediction = Array3::from_shape_vec(shape, predicted).unwrap();
+        let truth = Annotation {
+            labels: Array3::from_shape_vec(shape, labels).unwrap(),
+            left_out: Some(Array3::from_shape_vec(shape, left_out.clone()).unwrap()),
+        };
+        let alone = counted_alone(&prediction, &truth);
+        let size = |cell: u32| alone[1].iter().filter(|&&label| label == cell).count() as u64;
+        prop_assume!((1..5).any(|cell| size(cell) > min_cell_size));
+
+        let options = Options { min_cell_size, ..ONE_TO_ONE };
+        let found = Scores::compare_annotated(prediction.view(), &truth, &options).unwrap();
+        let share = left_out.iter().filter(|&&left_out| left_out).count() as f64 / 60.0;
+        prop_assert!((found.ignored_fraction - share).abs() < 1e-15);
+        if min_cell_size == 0 {
+            prop_assert!((found.mean_ji - naive_one_to_one(&alone[0], &alone[1])).abs() < 1e-12);
+        }
+        let expected = naive_rand_and_voi(&alone);
+        for (found, expected) in [found.adapted_rand_error, found.voi_split, found.voi_merge].iter().zip(expected) {
+            prop_assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        }
+        // Of the volumes that consist of the other voxels no score differs.
+        let expected = Scores::compare(alone[0].view(), alone[1].view(), &options).unwrap();
+        prop_assert_eq!(found, Scores { ignored_fraction: share, ..expected });
+    }
+
+    #[test]
+    fn pieces_of_a_mask_are_those_of_a_flood(mask in volumes(6, 0u32..4)) {
+        let mask = mask.mapv(|value| if value == 0 { 7 } else { 0 });
+        let (shape, mut seen, mut pieces) = (mask.dim().into(), BTreeSet::new(), 0);
+        for seed in voxels(shape).filter(|&at| mask[at] != 0) {
+            let mut open = vec![seed];
+            pieces += usize::from(seen.insert(seed));
+            while let Some(at) = open.pop() {
+                let around = steps_26().filter_map(|step| stepped(at, step, shape));
+                open.extend(around.filter(|&next| mask[next] != 0 && seen.insert(next)));
+            }
+        }
+        prop_assert_eq!(pieces::of_only_label(mask.view()), (pieces > 0).then_some(pieces));
+    }
+}
+
+/// Truth 1 lies in the annotated half with 3 voxels; of prediction 5 the annotated half alone counts, prediction 6 lies in
+/// the other half, prediction 7 is false.
+#[test]
+fn cells_in_part_left_out_count_with_the_other_part() {
+    let truth = Annotation {
+        labels: array![[[1, 1, 1, 0, 0, 0, 0, 0, 0, 0]]],
+        left_out: Some(array![[[false, false, false, false, false, true, true, true, true, true]]]),
+    };
+    let prediction = array![[[5, 5, 0, 7, 7, 7, 5, 5, 6, 6]]];
+    let scores = Scores::compare_annotated(prediction.view(), &truth, &ONE_TO_ONE).unwrap();
+    assert_eq!((scores.truth_cells, scores.predicted_cells, scores.false_cells), (1, 2, 1));
+    assert_close_f64(scores.mean_ji, 2.0 / 3.0, 1e-15);
+    assert_eq!(scores.ignored_fraction, 0.5);
+    assert!(scores.to_string().contains("left out              0.5000 of the voxels"), "{scores}");
+}
+
+#[test]
+fn nothing_that_counts_is_an_error() {
+    let of = |left_out| Annotation { labels: Array3::zeros((1, 2, 3)), left_out };
+    let error = |left_out| {
+        let prediction = Array3::ones((1, 2, 3));
+        Scores::compare_annotated(prediction.view(), &of(left_out), &ONE_TO_ONE).unwrap_err().to_string()
+    };
+    assert!(error(Some(Array3::from_elem((1, 2, 3), true))).contains("every voxel of the truth is left out"));
+    let mut some = Array3::from_elem((1, 2, 3), true);
+    some[[0, 0, 0]] = false;
+    assert!(error(Some(some)).contains("no cell"));
+    assert!(error(None).contains("no cell"));
+}
+
+#[test]
+fn several_labels_are_no_mask() {
+    assert_eq!(pieces::of_only_label(array![[[1, 0, 2]]].view()), None);
+    assert_eq!(pieces::of_only_label(array![[[0, 0, 0]]].view()), None);
+    assert_eq!(pieces::of_only_label(array![[[3, 0, 3]]].view()), Some(2));
 }

@@ -119,7 +119,7 @@ fn training_takes_the_share_that_was_asked_for_from_shapes() {
         let generator =
             generator(Synthetic { shape, shapes: vec![path.clone()], shapes_share, ..Synthetic::default() });
         let is_of_shapes = |seed| {
-            let labels = generator.render(seed).unwrap().labels;
+            let labels = generator.render(seed).unwrap().truth.labels;
             let [grown, cut] = [synth::sample(seed, shape).labels, shapes.sample(seed, shape).labels];
             assert!(labels == grown || labels == cut, "seed {seed}: neither");
             labels == cut
@@ -139,9 +139,9 @@ fn held_out_volumes_hold_cells() {
         sizes[1..].iter().copied().max().unwrap_or(0)
     };
     let rendered = (1..=40).map(|i| generator.render(1_000_000 - i).unwrap());
-    let empty = rendered.filter(|volume| sizes(&volume.labels) < 100).count();
+    let empty = rendered.filter(|volume| sizes(&volume.truth.labels) < 100).count();
     assert!(empty > 0, "none of the volumes had to be left out");
     let held_out = generator.held_out(40, 100).unwrap();
     assert_eq!(held_out.len(), 40);
-    assert!(held_out.iter().all(|volume| sizes(&volume.labels) >= 100));
+    assert!(held_out.iter().all(|volume| sizes(&volume.truth.labels) >= 100));
 }

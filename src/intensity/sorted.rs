@@ -148,7 +148,8 @@ impl<F: Fn([usize; 2], &mut Vec<f32>) + Sync> Codes<F> {
         });
         let ([z, y], x, value) = first.expect("one was counted");
         Error::invalid(format!(
-            "the voxel at z {z}, y {y}, x {x} is {value}: every grey value has to be a number"
+            "the voxel at z {z}, y {y}, x {x} is {value}: every grey value has to be a number. Replace such voxels, in \
+             Python with numpy.nan_to_num(volume, nan=0, posinf=0, neginf=0), or crop the volume"
         ))
     }
 }

@@ -20,7 +20,7 @@ pub struct Overlap {
 pub struct Contingency {
     /// Sorted by truth label, then by prediction label.
     pub overlaps: Vec<Overlap>,
-    /// Voxels of the volume.
+    /// Voxels that count.
     pub voxels: u64,
 }
 
@@ -38,12 +38,17 @@ pub struct Counted {
 type Counts = HashMap<(u32, u32), u64>;
 
 impl Contingency {
-    /// Counts all pairs in one pass; the views must have one shape.
-    pub fn count(prediction: ArrayView3<u32>, truth: ArrayView3<u32>) -> Self {
-        let planes = truth.axis_iter(Axis(0)).into_par_iter().zip(prediction.axis_iter(Axis(0)));
+    /// Counts all pairs in one pass, but those of voxels that are left out; the views must have one shape.
+    pub fn count(
+        prediction: ArrayView3<u32>,
+        truth: ArrayView3<u32>,
+        left_out: Option<ArrayView3<bool>>,
+    ) -> Self {
+        let planes = truth.axis_iter(Axis(0)).into_par_iter().zip(prediction.axis_iter(Axis(0))).enumerate();
         let counts = planes
-            .fold(Counts::new, |mut counts, (truth, prediction)| {
-                count_plane(truth, prediction, &mut counts);
+            .fold(Counts::new, |mut counts, (z, (truth, prediction))| {
+                let left_out = left_out.as_ref().map(|left_out| left_out.index_axis(Axis(0), z));
+                count_plane(truth, prediction, left_out, &mut counts);
                 counts
             })
             .reduce(Counts::new, add);
@@ -52,7 +57,8 @@ impl Contingency {
             .map(|((truth, prediction), voxels)| Overlap { truth, prediction, voxels })
             .collect();
         overlaps.sort_unstable_by_key(|o| (o.truth, o.prediction));
-        Self { overlaps, voxels: truth.len() as u64 }
+        let voxels = overlaps.iter().map(|o| o.voxels).sum();
+        Self { overlaps, voxels }
     }
 
     /// The truth cells of more than `min_cell_size` voxels, and the predicted cells that do not lie with more
@@ -77,22 +83,47 @@ impl Contingency {
     }
 }
 
-/// Labels come in runs along x, so that one look-up serves many voxels.
-fn count_plane(truth: ArrayView2<u32>, prediction: ArrayView2<u32>, counts: &mut Counts) {
-    let (mut pair, mut run) = ((0, 0), 0);
-    Zip::from(truth).and(prediction).for_each(|&t, &p| {
-        if pair != (t, p) {
-            flush(counts, pair, run);
-            (pair, run) = ((t, p), 0);
-        }
-        run += 1;
-    });
-    flush(counts, pair, run);
+fn count_plane(
+    truth: ArrayView2<u32>,
+    prediction: ArrayView2<u32>,
+    left_out: Option<ArrayView2<bool>>,
+    counts: &mut Counts,
+) {
+    let mut run = Run { pair: (0, 0), voxels: 0, counts };
+    let pairs = Zip::from(truth).and(prediction);
+    match left_out {
+        None => pairs.for_each(|&t, &p| run.count((t, p))),
+        Some(left_out) => pairs.and(left_out).for_each(|&t, &p, &left_out| {
+            if !left_out {
+                run.count((t, p));
+            }
+        }),
+    }
+    run.end();
 }
 
-fn flush(counts: &mut Counts, pair: (u32, u32), run: u64) {
-    if run > 0 {
-        *counts.entry(pair).or_default() += run;
+/// Labels come in runs along x, so that one look-up serves many voxels.
+struct Run<'a> {
+    pair: (u32, u32),
+    voxels: u64,
+    counts: &'a mut Counts,
+}
+
+impl Run<'_> {
+    #[inline]
+    fn count(&mut self, pair: (u32, u32)) {
+        if self.pair != pair {
+            self.end();
+            self.pair = pair;
+        }
+        self.voxels += 1;
+    }
+
+    fn end(&mut self) {
+        if self.voxels > 0 {
+            *self.counts.entry(self.pair).or_default() += self.voxels;
+            self.voxels = 0;
+        }
     }
 }
 

@@ -5,8 +5,13 @@
 //! coefficient of every truth cell from the partner that [`matching`] finds for it.
 //! Definitions: paper, section "Evaluation metrics"; the authors' `func/cal_accuracy.py` and
 //! `func/ARE.py`. Their bounding boxes lose the last plane of each cell; the scores here are the exact ones.
+//!
+//! Voxels of the truth may be left out ([`Annotation`]): every score is then that of the other voxels, as if those were in
+//! neither volume. Of a cell that lies in them in part, the other part alone counts: its size, its overlaps, and whether
+//! it is found. A cell that lies in them as a whole is neither true nor predicted.
 pub mod contingency;
 pub mod matching;
+pub mod pieces;
 
 use std::fmt;
 
@@ -14,6 +19,7 @@ use ndarray::ArrayView3;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::volume::Annotation;
 use contingency::Contingency;
 use matching::{Matched, Matching};
 
@@ -50,6 +56,8 @@ pub struct Detection {
 pub struct Scores {
     /// How partners were found.
     pub matching: Matching,
+    /// The share of the voxels that are left out, from 0 to 1.
+    pub ignored_fraction: f64,
     /// Truth cells that count.
     pub truth_cells: usize,
     /// Predicted cells that count.
@@ -92,20 +100,47 @@ impl Scores {
     /// # Errors
     /// Where the shapes differ, and where no truth cell is larger than `options.min_cell_size`.
     pub fn compare(prediction: ArrayView3<u32>, truth: ArrayView3<u32>, options: &Options) -> Result<Self> {
+        Self::of(prediction, truth, None, options)
+    }
+
+    /// Scores `prediction` (z, y, x; background 0) at the voxels that `truth` does not leave out.
+    ///
+    /// # Errors
+    /// Those of [`compare`](Self::compare), and where every voxel is left out.
+    pub fn compare_annotated(
+        prediction: ArrayView3<u32>,
+        truth: &Annotation,
+        options: &Options,
+    ) -> Result<Self> {
+        let left_out = truth.left_out.as_ref().map(|left_out| left_out.view());
+        Self::of(prediction, truth.labels.view(), left_out, options)
+    }
+
+    fn of(
+        prediction: ArrayView3<u32>,
+        truth: ArrayView3<u32>,
+        left_out: Option<ArrayView3<bool>>,
+        options: &Options,
+    ) -> Result<Self> {
         if prediction.dim() != truth.dim() {
             let (found, expected) = (prediction.shape(), truth.shape());
             return Err(Error::invalid(format!(
                 "the prediction has {found:?} voxels (z, y, x), the truth {expected:?}"
             )));
         }
-        Self::from_contingency(&Contingency::count(prediction, truth), options)
+        let table = Contingency::count(prediction, truth, left_out);
+        if left_out.is_some() && table.voxels == 0 {
+            return Err(Error::invalid("every voxel of the truth is left out: there is nothing to score"));
+        }
+        let ignored_fraction = (truth.len() as u64 - table.voxels) as f64 / truth.len().max(1) as f64;
+        Ok(Self { ignored_fraction, ..Self::from_contingency(&table, options)? })
     }
 
     fn from_contingency(table: &Contingency, options: &Options) -> Result<Self> {
         let counted = table.counted(options.min_cell_size);
         if counted.truth.is_empty() {
             return Err(Error::invalid(match options.min_cell_size {
-                0 => "the truth holds no cell: every voxel is 0".to_owned(),
+                0 => "the truth holds no cell: every voxel that counts is 0".to_owned(),
                 size => format!("the truth holds no cell of more than {size} voxels"),
             }));
         }
@@ -118,6 +153,7 @@ impl Scores {
         };
         Ok(Self {
             matching: options.matching,
+            ignored_fraction: 0.0,
             truth_cells: counted.truth.len(),
             predicted_cells: counted.prediction.len(),
             missed_cells: detection[0].missed_cells,
@@ -155,6 +191,9 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 impl fmt::Display for Scores {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "cells                 {} predicted, {} true", self.predicted_cells, self.truth_cells)?;
+        if self.ignored_fraction > 0.0 {
+            writeln!(f, "left out              {:.4} of the voxels", self.ignored_fraction)?;
+        }
         writeln!(f, "missed, false         {}, {} (at IoU 0.5)", self.missed_cells, self.false_cells)?;
         writeln!(f, "mean JI, DSC          {:.4}, {:.4} ({})", self.mean_ji, self.mean_dsc, self.matching)?;
         writeln!(f, "JI  above 0.7, 0.5    {:.4}, {:.4}", self.ji_above_70, self.ji_above_50)?;

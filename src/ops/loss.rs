@@ -11,13 +11,17 @@
 //! `q = p / (p + alpha)`. A share of cross entropy, `-mean(ln p)` of the true class, can be added: it is not the
 //! paper's, but gives a gradient where Dice gives none. Shapes: probabilities and gradient `[k][3]` (classes last), truth and weight `[k]`,
 //! with `k` the voxels of the whole batch. Sums are f64 over fixed chunks added in order, so that the result
-//! does not depend on the threads. Cost: some 20 operations and 40 bytes a voxel.
+//! does not depend on the threads. Voxels of class [`NOT_COUNTED`] are in no sum and no mean, and their gradient is 0: loss
+//! and gradient are those of the other voxels alone. Cost: some 20 operations and 40 bytes a voxel.
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 /// Number of classes: background 0, membrane 1, foreground 2.
 pub const CLASSES: usize = 3;
+
+/// Stands for the class of a voxel that is left out.
+pub const NOT_COUNTED: u8 = 255;
 
 /// `alpha` of `p / (p + alpha)` (the authors' `delta`).
 pub const ALPHA: f64 = 0.1;
@@ -38,7 +42,7 @@ const CHUNK: usize = 4096;
 /// The truth of a batch.
 #[derive(Clone, Copy)]
 pub struct Truth<'a> {
-    /// The class of each voxel, `[k]`.
+    /// The class of each voxel, or [`NOT_COUNTED`], `[k]`.
     pub class: &'a [u8],
     /// The weight of each voxel in its own class, `[k]`.
     pub weight: &'a [f32],
@@ -157,7 +161,8 @@ impl Term {
 
     fn sums(&self, probabilities: &[f32], truth: Truth) -> Sums {
         let mut sums = Sums::default();
-        for ((p, &own), &weight) in probabilities.chunks_exact(CLASSES).zip(truth.class).zip(truth.weight) {
+        let voxels = probabilities.chunks_exact(CLASSES).zip(truth.class).zip(truth.weight);
+        for ((p, &own), &weight) in voxels.filter(|((_, own), _)| **own != NOT_COUNTED) {
             for class in self.classes.clone() {
                 let (in_intersection, in_denominator) = self.factors(class, own, weight);
                 let (q, _) = self.score.of(f64::from(p[class]));
@@ -196,7 +201,8 @@ impl Term {
         gradient: &mut [f32],
     ) {
         let voxels = probabilities.chunks_exact(CLASSES).zip(gradient.chunks_exact_mut(CLASSES));
-        for (((p, dp), &own), &weight) in voxels.zip(truth.class).zip(truth.weight) {
+        let voxels = voxels.zip(truth.class).zip(truth.weight);
+        for (((p, dp), &own), &weight) in voxels.filter(|((_, own), _)| **own != NOT_COUNTED) {
             for class in self.classes.clone() {
                 let (in_intersection, in_denominator) = self.factors(class, own, weight);
                 let (q, dq) = self.score.of(f64::from(p[class]));
@@ -222,12 +228,13 @@ fn chunks<'a>(
 ///
 /// Probabilities below [`LEAST`] count as that, so that value and gradient stay finite.
 fn add_cross_entropy(factor: f64, probabilities: &[f32], truth: Truth, gradient: &mut [f32]) -> f64 {
-    let factor = factor / truth.class.len().max(1) as f64;
+    let counted = truth.class.par_iter().filter(|&&own| own != NOT_COUNTED).count();
+    let factor = factor / counted.max(1) as f64;
     let parts: Vec<f64> = chunks(probabilities, truth)
         .zip(gradient.par_chunks_mut(CHUNK * CLASSES))
         .map(|((probabilities, truth), gradient)| {
             let mut sum = 0.0;
-            for (k, &own) in truth.class.iter().enumerate() {
+            for (k, &own) in truth.class.iter().enumerate().filter(|(_, own)| **own != NOT_COUNTED) {
                 let at = k * CLASSES + usize::from(own);
                 let p = f64::from(probabilities[at]).max(LEAST);
                 sum -= p.ln();

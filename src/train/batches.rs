@@ -17,10 +17,13 @@ use super::config::{Config, Cuboids, MAX_BATCH};
 use super::volumes::{Source, Volume};
 use crate::error::{Error, Result};
 use crate::ops::contrast::Contrast;
+use crate::ops::loss::NOT_COUNTED;
 use crate::volume::{Shape, Spacing, all};
 
 /// Batches that wait while the network works.
 const WAITING: usize = 2;
+/// Places that are drawn for a cuboid at the most, until a voxel of it counts.
+const PLACES: usize = 100;
 
 /// Cuboids of one size.
 pub struct Batch {
@@ -28,7 +31,7 @@ pub struct Batch {
     pub shape: Shape,
     /// Normalised grey values, `[n][z][y][x]`.
     pub raw: Vec<f32>,
-    /// Classes, `[n][z][y][x]`.
+    /// Classes, or [`NOT_COUNTED`], `[n][z][y][x]`.
     pub class: Vec<u8>,
     /// Weights, `[n][z][y][x]`.
     pub weight: Vec<f32>,
@@ -38,7 +41,7 @@ pub struct Batch {
 pub struct Cuboid {
     /// Normalised grey values.
     pub raw: Array3<f32>,
-    /// Classes.
+    /// Classes, or [`NOT_COUNTED`].
     pub class: Array3<u8>,
     /// Weights.
     pub weight: Array3<f32>,
@@ -135,7 +138,16 @@ impl Batches {
     /// A random cuboid of a volume, turned and degraded.
     fn cut(&self, (volume, seen): &(Arc<Volume>, Orientation), shape: Shape, rng: &mut ChaCha8Rng) -> Cuboid {
         let (extent, shape): (Shape, Shape) = (volume.raw.dim().into(), seen.source_shape(shape));
-        let start: Shape = std::array::from_fn(|axis| rng.random_range(0..=extent[axis] - shape[axis]));
+        let counts = |start: Shape| {
+            part(volume.targets.class.view(), start, shape).iter().any(|&class| class != NOT_COUNTED)
+        };
+        let mut start: Shape = [0; 3];
+        for _ in 0..PLACES {
+            start = std::array::from_fn(|axis| rng.random_range(0..=extent[axis] - shape[axis]));
+            if counts(start) {
+                break;
+            }
+        }
         let raw = self.degraded(volume, *seen, start, shape, rng);
         let class = seen.turn(part(volume.targets.class.view(), start, shape));
         let weight = seen.turn(part(volume.targets.weight.view(), start, shape));
@@ -160,7 +172,7 @@ impl Batches {
             Some(contrast) => contrast.covered(start, shape, extent),
             None => (start, shape, all(shape)),
         };
-        let labels = seen.turn(part(volume.labels.view(), first, covered));
+        let labels = seen.turn(part(volume.truth.labels.view(), first, covered));
         let mut raw = seen.turn(part(volume.raw.view(), first, covered));
         self.augmentation.degrade(&mut raw, labels.view(), rng);
         match contrast {

@@ -61,7 +61,7 @@ pub struct Config {
 pub struct Pair {
     /// Grey values: any volume that `tascan info` reads.
     pub raw: PathBuf,
-    /// Labels of the same shape; 0 is background.
+    /// Labels of the same shape; 0 is background, -1 and `masks.ignore` are left out.
     pub labels: PathBuf,
     /// The channel of the raw file, by number from 0 or by name, where it has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ use crate::metrics::{self, Scores};
 use crate::network::engine;
 use crate::network::prediction::Predictor;
 use crate::ops::contrast::Contrast;
+use crate::ops::loss::NOT_COUNTED;
 use crate::scale::Sampling;
 use crate::volume::Shape;
 use crate::weights::Weights;
@@ -45,7 +46,7 @@ impl Validator {
             metrics::Options { min_cell_size: config.validation.min_cell_size, ..Default::default() };
         for volume in &volumes {
             // A volume without a cell that counts is refused now, not after the first hour.
-            Scores::compare(volume.labels.view(), volume.labels.view(), &options)
+            Scores::compare_annotated(volume.truth.labels.view(), &volume.truth, &options)
                 .map_err(|e| Error::invalid(format!("a held-out volume: {e}")))?;
         }
         Ok(Validator { device: device.clone(), volumes, options, contrast: config.local_contrast() })
@@ -80,17 +81,17 @@ impl Validator {
         let truth = volume.targets.class.view();
         let [membrane, foreground] = [MEMBRANE, FOREGROUND].map(|class| dice(classes.view(), truth, class));
         let cells = cells::label_cells(classes.view(), volume.spacing, &cells::Options::default())?;
-        let scores = Scores::compare(cells.labels.view(), volume.labels.view(), &self.options)?;
+        let scores = Scores::compare_annotated(cells.labels.view(), &volume.truth, &self.options)?;
         Ok(Scored { dsc: scores.mean_dsc, are: scores.adapted_rand_error, membrane, foreground })
     }
 }
 
-/// The Dice coefficient of the voxels of one class; 1 where neither has any.
+/// The Dice coefficient of the voxels of one class among those that count; 1 where neither has any.
 fn dice(predicted: ArrayView3<u8>, truth: ArrayView3<u8>, class: u8) -> f64 {
     let mut counts = [0u64; 2];
     Zip::from(predicted).and(truth).for_each(|&p, &t| {
         counts[0] += u64::from(p == class && t == class);
-        counts[1] += u64::from(p == class) + u64::from(t == class);
+        counts[1] += u64::from(p == class && t != NOT_COUNTED) + u64::from(t == class);
     });
     if counts[1] == 0 { 1.0 } else { 2.0 * counts[0] as f64 / counts[1] as f64 }
 }

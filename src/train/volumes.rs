@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ndarray::{Array3, Zip};
 use rayon::prelude::*;
+use tracing::info;
 
 use super::config::{Config, Pair, Synthetic};
 use super::masks::{Masks, Targets};
@@ -12,16 +13,17 @@ use crate::cells::FOREGROUND;
 use crate::error::{Error, Result};
 use crate::intensity::Normalization;
 use crate::io::{self, Role};
+use crate::ops::loss::NOT_COUNTED;
 use crate::synth::shapes::Shapes;
 use crate::synth::{self, Sample};
-use crate::volume::Spacing;
+use crate::volume::{Annotation, Spacing};
 
 /// A volume with its truth; all arrays z, y, x.
 pub struct Volume {
     /// Normalised grey values.
     pub raw: Array3<f32>,
-    /// The true cells.
-    pub labels: Array3<u32>,
+    /// The true cells, and which voxels are left out.
+    pub truth: Annotation,
     /// Classes and weights.
     pub targets: Targets,
     /// Voxel size, where it is known.
@@ -38,7 +40,11 @@ impl Volume {
     /// Whether a cell has at least this many voxels.
     fn has_cell(&self, min_size: u64) -> bool {
         let mut sizes = HashMap::new();
-        self.labels.iter().filter(|&&label| label != 0).for_each(|&l| *sizes.entry(l).or_insert(0) += 1);
+        self.truth
+            .labels
+            .iter()
+            .filter(|&&label| label != 0)
+            .for_each(|&l| *sizes.entry(l).or_insert(0) += 1);
         sizes.values().any(|&size: &u64| size >= min_size)
     }
 }
@@ -56,7 +62,7 @@ impl Preparation {
         Preparation { normalization: config.normalization, masks: config.masks.clone() }
     }
 
-    /// Reads a pair of files.
+    /// Reads a pair of files; says how much of it is left out.
     ///
     /// # Errors
     /// Where a file cannot be read, the shapes differ, the labels are none, or there is nothing to learn.
@@ -72,22 +78,44 @@ impl Preparation {
         }
         let spacing = raw.spacing();
         let named = |e: Error| Error::format(&pair.raw, e.to_string(), "a volume to learn from");
-        let volume = self.prepare(raw.to_f32(), labels.to_labels()?, spacing).map_err(named)?;
+        let ignore: Vec<i128> = self.masks.ignore.iter().copied().map(i128::from).collect();
+        let truth = labels.to_annotation(&ignore, "masks.ignore = [{}]")?;
+        let volume = self.prepare(raw.to_f32(), truth, spacing).map_err(named)?;
+        self.report_left_out(pair, &volume);
         if !volume.targets.class.iter().any(|&class| class == FOREGROUND) {
-            return Err(Error::format(&pair.labels, "no cell with an inside", "labelled cells"));
+            let found = match volume.truth.left_out {
+                None => "no cell with an inside",
+                Some(_) => "no cell with an inside that is not left out",
+            };
+            return Err(Error::format(&pair.labels, found, "labelled cells"));
         }
         Ok(volume)
     }
 
-    fn of_sample(&self, sample: Sample) -> Result<Volume> {
-        self.prepare(sample.raw, sample.labels, Some(sample.spacing))
+    /// Says which share of a pair is left out, where some is or was to be.
+    fn report_left_out(&self, pair: &Pair, volume: &Volume) {
+        if volume.truth.left_out.is_none() && self.masks.ignore.is_empty() {
+            return;
+        }
+        let class = &volume.targets.class;
+        let not_counted = class.iter().filter(|&&class| class == NOT_COUNTED).count();
+        info!(
+            "{}: {:.2} % of the voxels are left out, {:.2} % with those of cells that are too near to them",
+            pair.labels.display(),
+            100.0 * volume.truth.left_out_fraction(),
+            100.0 * not_counted as f64 / class.len() as f64
+        );
     }
 
-    fn prepare(&self, mut raw: Array3<f32>, labels: Array3<u32>, spacing: Option<Spacing>) -> Result<Volume> {
+    fn of_sample(&self, sample: Sample) -> Result<Volume> {
+        self.prepare(sample.raw, sample.labels.into(), Some(sample.spacing))
+    }
+
+    fn prepare(&self, mut raw: Array3<f32>, truth: Annotation, spacing: Option<Spacing>) -> Result<Volume> {
         let scaling = self.normalization.fit(raw.view())?;
         Zip::from(&mut raw).par_for_each(|x| *x = scaling.apply(*x));
-        let targets = self.masks.targets(labels.view());
-        Ok(Volume { raw, labels, targets, spacing })
+        let targets = self.masks.annotated_targets(&truth);
+        Ok(Volume { raw, truth, targets, spacing })
     }
 }
 

@@ -94,6 +94,9 @@ pub trait Sample: Pod + Default + PartialOrd + fmt::Display + Send + Sync {
     /// The label, where the value is an integer from 0 to `u32::MAX`.
     fn label(self) -> Option<u32>;
 
+    /// The value, where it is an integer.
+    fn whole(self) -> Option<i128>;
+
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
@@ -117,6 +120,10 @@ macro_rules! integer_sample {
 
             fn label(self) -> Option<u32> {
                 u32::try_from(self).ok()
+            }
+
+            fn whole(self) -> Option<i128> {
+                Some(self.into())
             }
 
             fn is_finite(self) -> bool {
@@ -146,6 +153,11 @@ macro_rules! float_sample {
             fn label(self) -> Option<u32> {
                 let label = self as u32;
                 (label as f64 == self as f64).then_some(label)
+            }
+
+            fn whole(self) -> Option<i128> {
+                let whole = self as i128;
+                (whole as f64 == self as f64).then_some(whole)
             }
 
             fn is_finite(self) -> bool {

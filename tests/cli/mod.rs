@@ -1,4 +1,5 @@
 //! The real program, run in a temporary folder.
+mod annotation;
 mod bad_input;
 mod commands;
 pub mod sandbox;

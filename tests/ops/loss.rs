@@ -1,7 +1,7 @@
 //! The loss and its gradient: the authors' values, f64 central differences, threads.
 use ndarray::ArrayD;
 use proptest::prelude::*;
-use tascan::ops::loss::{CLASSES, Loss, Score, Term, Truth, Variant, Weighting};
+use tascan::ops::loss::{CLASSES, Loss, NOT_COUNTED, Score, Term, Truth, Variant, Weighting};
 
 use crate::compare::{assert_close, assert_relative};
 use crate::oracle;
@@ -149,7 +149,85 @@ fn variants() -> impl Strategy<Value = Variant> {
     ]
 }
 
+/// A loss and the gradient of some voxels.
+pub type Differentiated = (f64, Vec<f32>);
+
+/// The same of all voxels where those that count gave `alone`: nothing at the others.
+pub fn spread((value, alone): Differentiated, class: &[u8]) -> Differentiated {
+    let mut alone = alone.into_iter();
+    let mut of_voxel = |&class: &u8| match class {
+        NOT_COUNTED => [0.0; CLASSES],
+        _ => std::array::from_fn(|_| alone.next().unwrap()),
+    };
+    (value, class.iter().flat_map(&mut of_voxel).collect())
+}
+
+/// Of `values` voxels with so many values each, those that count.
+pub fn counted<T: Copy>(values: &[T], each: usize, class: &[u8]) -> Vec<T> {
+    let voxels = values.chunks(each).zip(class).filter(|(_, class)| **class != NOT_COUNTED);
+    voxels.flat_map(|(values, _)| values).copied().collect()
+}
+
+#[test]
+fn without_a_voxel_that_counts_there_is_neither_loss_nor_gradient() {
+    let loss = Loss { cross_entropy: 0.5, ..Loss::default() };
+    let mut gradient = [f32::NAN; 6];
+    let truth = Truth { class: &[NOT_COUNTED; 2], weight: &[1.0; 2] };
+    assert_eq!(loss.of(&[0.2, 0.3, 0.5, 0.0, 0.0, 1.0], truth, &mut gradient), 0.0);
+    assert_eq!(gradient, [0.0; 6]);
+}
+
+/// More voxels than a chunk has, a third of them left out.
+#[test]
+fn chunks_with_voxels_left_out_give_the_loss_of_the_others() {
+    let voxels = 10_000;
+    let p: Vec<f32> = (0..voxels * CLASSES).map(|i| (1 + i * 7919 % 997) as f32 / 1000.0).collect();
+    let class: Vec<u8> = (0..voxels).map(|i| [0, 1, 2, NOT_COUNTED][i * 31 % 7 % 4]).collect();
+    let weight: Vec<f32> = (0..voxels).map(|i| 0.1 + (i % 10) as f32 / 10.0).collect();
+    let loss = Loss { cross_entropy: 0.3, ..Loss::default() };
+    let mut gradient = vec![f32::NAN; p.len()];
+    let value = loss.of(&p, Truth { class: &class, weight: &weight }, &mut gradient);
+    let [alone, own] = [counted(&p, CLASSES, &class), counted(&weight, 1, &class)];
+    let counts = counted(&class, 1, &class);
+    let mut of_others = vec![f32::NAN; alone.len()];
+    let expected = loss.of(&alone, Truth { class: &counts, weight: &own }, &mut of_others);
+    let (expected, expected_gradient) = spread((expected, of_others), &class);
+    // Sums over other chunks are rounded otherwise.
+    assert_relative(value, expected, 1e-12);
+    assert_close(&gradient, &expected_gradient, 1e-9);
+}
+
 proptest! {
+    #[test]
+    fn voxels_left_out_have_no_part_in_the_loss(
+        variant in variants(),
+        cross_entropy in prop_oneof![Just(0.0), 0.01f64..1.0],
+        voxels in prop::collection::vec(
+            (prop::array::uniform3(0.05f32..1.0), prop_oneof![0u8..3, Just(NOT_COUNTED)], 0.1f32..3.0), 1..40
+        ),
+    ) {
+        let p: Vec<f32> = voxels.iter().flat_map(|(p, ..)| *p).collect();
+        let class: Vec<u8> = voxels.iter().map(|&(_, class, _)| class).collect();
+        let weight: Vec<f32> = voxels.iter().map(|&(.., weight)| weight).collect();
+        let mut gradient = vec![f32::NAN; p.len()];
+        let loss = Loss { variant, cross_entropy };
+        let value = loss.of(&p, Truth { class: &class, weight: &weight }, &mut gradient);
+
+        let wide: Vec<f64> = counted(&p, CLASSES, &class).into_iter().map(f64::from).collect();
+        let (counts, own) = (counted(&class, 1, &class), counted(&weight, 1, &class));
+        assert_relative(value, naive(loss, &wide, &counts, &own), 1e-12);
+        let difference = |i: usize| {
+            let at = |shift: f64| {
+                let mut shifted = wide.clone();
+                shifted[i] += shift;
+                naive(loss, &shifted, &counts, &own)
+            };
+            ((at(1e-6) - at(-1e-6)) / 2e-6) as f32
+        };
+        let differences = (0..wide.len()).map(difference).collect();
+        assert_close(&gradient, &spread((value, differences), &class).1, 1e-5);
+    }
+
     #[test]
     fn gradients_are_central_differences(
         variant in variants(),

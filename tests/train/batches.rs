@@ -1,6 +1,14 @@
 //! What a step sees depends on the seed and the step alone.
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ndarray::Array3;
+use tascan::intensity::Normalization;
+use tascan::ops::loss::NOT_COUNTED;
+use tascan::train::augment::Augmentation;
 use tascan::train::batches::{Batch, Batches};
-use tascan::train::config::{Config, Cuboids, Synthetic};
+use tascan::train::config::{Config, Cuboids, Pair, Synthetic};
+use tascan::train::masks::Masks;
 
 fn config(shape: [usize; 3]) -> Config {
     Config {
@@ -57,5 +65,69 @@ fn a_thin_volume_gives_thin_cuboids() {
     for step in 0..8 {
         let shape = batches.draw(step).unwrap().shape;
         assert!(shape.contains(&6), "{shape:?}");
+    }
+}
+
+/// A pair whose grey values number the voxels; voxels of the truth are -1 where `unknown` says so, else one of two cells.
+fn numbered(folder: &Path, shape: [usize; 3], unknown: impl Fn([usize; 3]) -> bool) -> Config {
+    let [_, height, width] = shape;
+    let raw = Array3::from_shape_fn(shape, |(z, y, x)| ((z * height + y) * width + x) as f32);
+    let labels = Array3::from_shape_fn(shape, |(z, y, x)| match unknown([z, y, x]) {
+        true => -1i16,
+        false => 1 + i16::from(y > height / 2),
+    });
+    let [raw_file, labels_file] = ["raw.npy", "labels.npy"].map(|name| folder.join(name));
+    ndarray_npy::write_npy(&raw_file, &raw).unwrap();
+    ndarray_npy::write_npy(&labels_file, &labels).unwrap();
+    Config {
+        pairs: vec![Pair { raw: raw_file, labels: labels_file }],
+        normalization: Normalization::None,
+        cuboids: Cuboids { batch: 3, smallest: 5, largest: 7 },
+        augmentation: Augmentation { flip: 0.5, swap: 0.7, ..Augmentation::none() },
+        masks: Masks { membrane_width: 1.0, faces_are_borders: false, ..Masks::default() },
+        ..Config::default()
+    }
+}
+
+#[test]
+fn cuboids_carry_what_is_left_out_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = [12, 13, 14];
+    let unknown = |[z, y, x]: [usize; 3]| z < 3 || (x > 9 && y > 4);
+    let mut batches = Batches::open(&numbered(folder.path(), shape, unknown)).unwrap();
+    // Left out with the voxels of cells that have a voxel left out at one of their faces.
+    let expected = |at: [usize; 3]| {
+        let beside = |axis: usize, step: isize| {
+            let mut next = at;
+            next[axis] = at[axis].saturating_add_signed(step).min(shape[axis] - 1);
+            unknown(next)
+        };
+        unknown(at) || (0..3).any(|axis| beside(axis, -1) || beside(axis, 1))
+    };
+    let mut seen = BTreeSet::new();
+    for step in 0..20 {
+        let batch = batches.draw(step).unwrap();
+        for (&number, &class) in batch.raw.iter().zip(&batch.class) {
+            let number = number as usize;
+            let at = [number / (13 * 14), number / 14 % 13, number % 14];
+            assert_eq!(class == NOT_COUNTED, expected(at), "step {step}, voxel {at:?}");
+            seen.insert(class);
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2, NOT_COUNTED]);
+}
+
+#[test]
+fn cuboids_lie_where_something_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    // One corner of 8 voxels a side counts: a cuboid lies in the rest alone more often than not.
+    let unknown = |at: [usize; 3]| at.iter().any(|&place| place > 8);
+    let mut batches = Batches::open(&numbered(folder.path(), [24; 3], unknown)).unwrap();
+    for step in 0..10 {
+        let batch = batches.draw(step).unwrap();
+        let voxels: usize = batch.shape.iter().product();
+        for cuboid in batch.class.chunks(voxels) {
+            assert!(cuboid.iter().any(|&class| class != NOT_COUNTED), "step {step}");
+        }
     }
 }

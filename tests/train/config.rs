@@ -62,11 +62,24 @@ fn what_is_written_reads_back() {
     let config = Config::read(&path).unwrap();
     let (_folder, again) = written(&config.to_toml());
     assert_eq!(Config::read(&again).unwrap(), config);
+    // A run of a version without the key goes on.
+    assert!(!config.to_toml().contains("ignore"));
+    let (_folder, path) = written("[synthetic]\n[masks]\nignore = [255, -2]");
+    let config = Config::read(&path).unwrap();
+    assert_eq!(config.masks.ignore, [255, -2]);
+    let (_folder, again) = written(&config.to_toml());
+    assert_eq!(Config::read(&again).unwrap(), config);
 }
 
 /// The error of a run on one pair: grey values of shape `raw`, and `labels`.
 fn error_of_pair(raw: Array3<f32>, labels: Array3<f32>) -> String {
-    let (folder, path) = written("steps = 1\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]");
+    error_of_pair_with("", raw, labels)
+}
+
+/// As [`error_of_pair`], with more parameters.
+fn error_of_pair_with(more: &str, raw: Array3<f32>, labels: Array3<f32>) -> String {
+    let text = format!("steps = 1\npairs = [{{ raw = 'raw.npy', labels = 'labels.npy' }}]\n{more}");
+    let (folder, path) = written(&text);
     ndarray_npy::write_npy(folder.path().join("raw.npy"), &raw).unwrap();
     ndarray_npy::write_npy(folder.path().join("labels.npy"), &labels).unwrap();
     let error = train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap_err();
@@ -93,6 +106,37 @@ fn pairs_that_do_not_fit_are_refused() {
     holed[[1, 2, 3]] = f32::NAN;
     let error = error_of_pair(holed, one_cell);
     assert!(error.contains("raw.npy") && error.contains("NaN"), "{error}");
+}
+
+#[test]
+fn labels_without_a_voxel_that_counts_are_refused() {
+    let all = |value| Array3::from_elem([8, 8, 8], value);
+    let error = error_of_pair(ramp([8, 8, 8]), all(-1.0));
+    assert!(error.contains("labels.npy") && error.contains("that is not left out"), "{error}");
+    let error = error_of_pair_with("masks.ignore = [7]", ramp([8, 8, 8]), all(7.0));
+    assert!(error.contains("labels.npy") && error.contains("that is not left out"), "{error}");
+    let error = error_of_pair(ramp([8, 8, 8]), all(-2.0));
+    assert!(error.contains("labels.npy") && error.contains("masks.ignore = [-2]"), "{error}");
+}
+
+/// The right third has numbers that are left out, -1 and one that is named.
+#[test]
+fn partly_annotated_pairs_train_and_are_validated() {
+    let text = "steps = 2\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]
+         cuboids = { batch = 2, smallest = 8, largest = 9 }
+         masks.ignore = [99]
+         [validation]\nevery = 1\npairs = [{ raw = 'raw.npy', labels = 'labels.npy' }]\nmin_cell_size = 10";
+    let (folder, path) = written(text);
+    let labels = Array3::from_shape_fn([12, 12, 12], |(_, y, x)| match x {
+        0..8 => 1 + i32::from(y > 5),
+        _ => 99 - 100 * i32::from(y % 2 == 0),
+    });
+    ndarray_npy::write_npy(folder.path().join("raw.npy"), &ramp([12, 12, 12])).unwrap();
+    ndarray_npy::write_npy(folder.path().join("labels.npy"), &labels).unwrap();
+    let model = train(&Config::read(&path).unwrap(), &Start::Fresh(None), &Device::Cpu).unwrap();
+    let weights = tascan::weights::Weights::load(model).unwrap();
+    assert!(weights.metadata.other.contains_key("validation_dsc"));
+    assert!(weights.values.iter().all(|value| value.is_finite()));
 }
 
 #[test]

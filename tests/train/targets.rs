@@ -1,8 +1,12 @@
 //! Classes and weights against the authors'.
 use ndarray::{Array3, Ix3};
+use proptest::prelude::*;
+use tascan::ops::loss::NOT_COUNTED;
 use tascan::train::masks::Masks;
+use tascan::volume::Annotation;
 
 use crate::compare::assert_close;
+use crate::ops::small_volumes::{squared_distance, volumes, voxels};
 use crate::oracle;
 
 fn labels() -> Option<Array3<u32>> {
@@ -44,4 +48,44 @@ fn membrane_weights_equal_the_authors() {
     });
     let own = targets.class.iter().enumerate().map(|(k, &class)| maps[usize::from(class)][k]);
     assert_close(targets.weight.as_slice().unwrap(), &own.collect::<Vec<f32>>(), 1e-6);
+}
+
+/// The class of every voxel in plain loops: of a cell's voxels within `width` of a voxel that is left out nothing is known.
+fn naive_classes(truth: &Annotation, width: f64) -> Vec<u8> {
+    let (labels, left_out) = (&truth.labels, truth.left_out.as_ref().unwrap());
+    let shape = labels.dim().into();
+    let class = |at| {
+        let near = || voxels(shape).filter(|&b| f64::from(squared_distance(at, b, [1; 3])) <= width * width);
+        match labels[at] {
+            _ if left_out[at] => NOT_COUNTED,
+            0 => 0,
+            _ if near().any(|b| left_out[b]) => NOT_COUNTED,
+            own if near().any(|b| labels[b] != own) => 1,
+            _ => 2,
+        }
+    };
+    voxels(shape).map(class).collect()
+}
+
+proptest! {
+    #[test]
+    fn near_what_is_left_out_there_is_no_membrane(codes in volumes(7, 0u32..40), width in 0usize..3) {
+        // Large numbers are the first cell, so that it has an inside.
+        let labels = codes.mapv(|code| if code < 4 { code } else { 1 });
+        let left_out = codes.mapv(|code| code == 3);
+        let truth = Annotation { labels: labels.mapv(|label| label % 3), left_out: Some(left_out) };
+        let membrane_width = [1.0, 1.5, 2.5][width];
+        let masks = Masks { membrane_width, faces_are_borders: false, ..Masks::default() };
+        let targets = masks.annotated_targets(&truth);
+        prop_assert_eq!(targets.class.as_slice().unwrap(), naive_classes(&truth, membrane_width));
+        prop_assert!(targets.weight.iter().all(|weight| weight.is_finite() && *weight > 0.0));
+    }
+}
+
+#[test]
+fn an_annotation_without_voxels_left_out_has_the_targets_of_its_labels() {
+    let labels = Array3::from_shape_fn((9, 10, 11), |(z, y, x)| ((z / 4 + 2 * (y / 5) + x / 6) % 4) as u32);
+    let of_labels = Masks::default().targets(labels.view());
+    let annotated = Masks::default().annotated_targets(&labels.into());
+    assert_eq!((of_labels.class, of_labels.weight), (annotated.class, annotated.weight));
 }

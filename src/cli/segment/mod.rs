@@ -76,6 +76,10 @@ pub struct Args {
     /// Also write NAME_supervoxels.tif, what the cells were put together from.
     #[arg(long)]
     save_supervoxels: bool,
+    /// A volume without a cell is an error, as it is for a single input; otherwise, of several inputs or a folder, it gets
+    /// labels that are all 0, and a warning.
+    #[arg(long)]
+    require_cells: bool,
     /// One JSON object for each input on stdout.
     #[arg(long)]
     json: bool,
@@ -135,6 +139,7 @@ impl Args {
             scale: self.scale,
             block: self.block,
             keep_probabilities: self.save_probabilities,
+            accept_none: plan::are_several(&self.inputs) && !self.require_cells,
             cells: self.cells.resolve(None, self.save_supervoxels)?,
         })
     }

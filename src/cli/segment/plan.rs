@@ -28,6 +28,11 @@ impl Job {
     }
 }
 
+/// Whether these are more volumes than one, or may be: a folder that is no stack of planes.
+pub fn are_several(inputs: &[PathBuf]) -> bool {
+    inputs.len() > 1 || !inputs.iter().all(|input| is_one_volume(input))
+}
+
 /// One job an input. `output` is a file for a single input, and a folder, made where it is missing, for several or where
 /// it is one.
 ///
@@ -35,11 +40,9 @@ impl Job {
 /// Where a folder holds no volume or cannot be read, where two inputs would become one file, and where the folder cannot
 /// be made.
 pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
-    let is_folder = |path: &Path| path.is_dir();
-    let several = inputs.len() > 1 || !inputs.iter().all(|input| is_one_volume(input));
     // The planes of a folder become a file, unless the output's name has no ending.
-    let bare = output.extension().is_none() && inputs.iter().any(|input| is_folder(input));
-    if !several && !bare && !is_folder(output) && !ends_in_separator(output) {
+    let bare = output.extension().is_none() && inputs.iter().any(|input| input.is_dir());
+    if !are_several(inputs) && !bare && !output.is_dir() && !ends_in_separator(output) {
         return Ok(vec![Job { input: inputs[0].clone(), output: output.to_owned() }]);
     }
     let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
@@ -52,7 +55,7 @@ pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
         }
         jobs.push(Job { input, output });
     }
-    if !is_folder(output) {
+    if !output.is_dir() {
         fs::create_dir(output).map_err(|source| Error::io(output, source))?;
     }
     Ok(jobs)
