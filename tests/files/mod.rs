@@ -2,6 +2,7 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod layouts;
 
 use std::path::{Path, PathBuf};
 
