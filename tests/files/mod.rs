@@ -2,6 +2,7 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod layouts;
 mod metaimage;
 mod nrrd;
 mod tiff;
