@@ -12,7 +12,12 @@ use crate::volume::{Origin, Shape, Store, Volume, for_dtype, owned_bytes};
 
 /// Whether a path names planes: a folder, or a pattern.
 pub(super) fn is_planes(path: &Path) -> bool {
-    path.is_dir() || (is_pattern(path) && !path.exists())
+    (path.is_dir() && !is_store(path)) || (is_pattern(path) && !path.exists())
+}
+
+/// Whether a folder is a store of chunks, not of planes.
+fn is_store(path: &Path) -> bool {
+    has_ending(path, &["zarr", "n5"])
 }
 
 fn is_pattern(path: &Path) -> bool {
@@ -37,7 +42,7 @@ fn is_single(file: &Path) -> bool {
 pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     let files = files(path)?;
     if files.len() < 2 {
-        let found = format!("{} TIFF or PNG files", files.len());
+        let found = format!("a folder or pattern with {} TIFF or PNG files", files.len());
         return Err(Error::format(
             path,
             found,

@@ -65,17 +65,7 @@ impl Spec {
             None if planes::is_planes(spec) => {
                 Ok(Spec { path: spec.to_owned(), dataset: None, format: Format::Planes })
             }
-            None => {
-                let found = match spec.extension() {
-                    Some(ending) => format!("the unknown ending .{}", ending.display()),
-                    None => "a name without an ending".into(),
-                };
-                Err(Error::format(
-                    spec,
-                    found,
-                    "a name ending in .tif, .tiff, .h5, .hdf5, .npy, .npz, .mha or .nrrd",
-                ))
-            }
+            None => Err(unknown(spec)),
         }
     }
 
@@ -90,6 +80,31 @@ impl Spec {
         let found = format!("the ending .{ending}, of a header with its voxels in another file");
         Err(Error::format(&self.path, found, format!("the ending .{whole}, of one file with both")))
     }
+}
+
+/// The error for a name whose ending is that of no format, with the way out where one is known.
+fn unknown(spec: &Path) -> Error {
+    let ending = spec.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let found = match &ending {
+        Some(ending) => format!("the unknown ending .{ending}"),
+        None => "a name without an ending".into(),
+    };
+    let expected = match ending.as_deref() {
+        Some("zarr" | "n5") => {
+            "a file: copy the array to .h5 or .npy, for example with Python's zarr and numpy.save"
+        }
+        Some("ome") => "the OME-TIFF that this file describes, with all planes in one file",
+        Some("xml") => "the .h5 file that this file describes",
+        Some("czi" | "lif" | "nd2" | "lsm" | "oib" | "oif" | "vsi" | "stk" | "dv" | "sld") => {
+            "an OME-TIFF: save the file as one with Fiji (File > Save As) or Bio-Formats (bfconvert)"
+        }
+        Some("jpg" | "jpeg" | "bmp" | "gif") => {
+            "a 3D stack; planes in files of their own as TIFF or PNG: name their folder"
+        }
+        Some("png") => "a 3D stack; planes in files of their own: name their folder",
+        _ => "a name ending in .tif, .tiff, .h5, .hdf5, .ims, .npy, .npz, .mha, .mhd, .nrrd or .nhdr",
+    };
+    Error::format(spec, found, expected)
 }
 
 /// The name of a data set with its file, as the user writes it.

@@ -80,7 +80,7 @@ fn numbered(folder: &Path, shape: [usize; 3], unknown: impl Fn([usize; 3]) -> bo
     ndarray_npy::write_npy(&raw_file, &raw).unwrap();
     ndarray_npy::write_npy(&labels_file, &labels).unwrap();
     Config {
-        pairs: vec![Pair { raw: raw_file, labels: labels_file }],
+        pairs: vec![Pair { raw: raw_file, labels: labels_file, channel: None, time: None }],
         normalization: Normalization::None,
         cuboids: Cuboids { batch: 3, smallest: 5, largest: 7 },
         augmentation: Augmentation { flip: 0.5, swap: 0.7, ..Augmentation::none() },
