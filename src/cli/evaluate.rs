@@ -21,7 +21,7 @@ pub struct Args {
     prediction: PathBuf,
     /// True labels of the same shape, background 0; voxels of -1 are left out.
     truth: PathBuf,
-    /// Leave out the voxels that have this number in the truth too, as those of -1 are; several with commas between, or
+    /// Also leave out the voxels that have this number in the truth, as those of -1 are; several with commas between, or
     /// one each time.
     #[arg(long, value_name = "LABEL", value_delimiter = ',', allow_hyphen_values = true)]
     ignore: Vec<i128>,

@@ -98,7 +98,7 @@ fn evaluate_says_where_labels_are_a_mask_and_where_they_were_interpolated() {
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    // Two bars along y by three along x, of two voxels each way.
+    // Bars along z: two along y by three along x.
     let of_truth = warnings("evaluate whole.npy mask.npy");
     assert!(of_truth.contains("mask.npy: the truth has one label in 6 separate pieces"), "{of_truth}");
     assert!(of_truth.contains("skimage.measure.label"), "{of_truth}");
