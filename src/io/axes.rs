@@ -79,7 +79,11 @@ impl Axes {
         };
         axes.ok_or_else(|| {
             let found = format!("an array of {}", described(extents, stated));
-            Error::format(place, found, "a 3D volume: z, y, x, with at most an axis of channels and one of time")
+            Error::format(
+                place,
+                found,
+                "a 3D volume: z, y, x, with at most an axis of channels and one of time",
+            )
         })
     }
 
@@ -169,6 +173,9 @@ impl Cut {
 
 /// The axes of an array for messages: their number, and extents with names.
 fn described(extents: &[u64], axes: Option<&[Axis]>) -> String {
+    if extents.is_empty() {
+        return "no axes".into();
+    }
     let numbers: Vec<String> = extents.iter().map(u64::to_string).collect();
     let letters: Vec<&str> = axes.unwrap_or_default().iter().map(|axis| axis.letter()).collect();
     let named = if letters.is_empty() { String::new() } else { format!(" ({})", letters.join(", ")) };

@@ -3,8 +3,8 @@ use half::{bf16, f16};
 use ndarray::parallel::prelude::*;
 use rayon::slice::ParallelSlice;
 
-use crate::volume::{Bytes, Dtype, Store, owned_bytes};
 use super::strided::Strided;
+use crate::volume::{Bytes, Dtype, Store, owned_bytes};
 
 /// How a number lies in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,15 @@ impl Element {
         let run = gathered.as_deref().unwrap_or_else(|| &all[strided.start..strided.start + strided.len()]);
         let converted = match self.form {
             Form::Plain => None,
-            Form::Half => Some(owned_bytes(self.map::<2, f32>(run, |bytes| f16::from_ne_bytes(bytes).to_f32()))),
-            Form::Brain => Some(owned_bytes(self.map::<2, f32>(run, |bytes| bf16::from_ne_bytes(bytes).to_f32()))),
-            Form::Bits { offset, precision, signed } => Some(self.whole_integers(run, offset, precision, signed)),
+            Form::Half => {
+                Some(owned_bytes(self.map::<2, f32>(run, |bytes| f16::from_ne_bytes(bytes).to_f32())))
+            }
+            Form::Brain => {
+                Some(owned_bytes(self.map::<2, f32>(run, |bytes| bf16::from_ne_bytes(bytes).to_f32())))
+            }
+            Form::Bits { offset, precision, signed } => {
+                Some(self.whole_integers(run, offset, precision, signed))
+            }
         };
         match (converted, gathered) {
             (Some(converted), _) => (Store::contiguous(converted, 0, shape, dtype, false), false),

@@ -141,7 +141,11 @@ fn write_as<T: Sample>(
 /// one volume is taken for an earlier result.
 fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
     if spec.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ims")) {
-        return Err(Error::format(&spec.path, "a name of an Imaris file", "another ending: these are not written"));
+        return Err(Error::format(
+            &spec.path,
+            "a name of an Imaris file",
+            "another ending: these are not written",
+        ));
     }
     // A file that cannot be read holds nothing to be kept.
     let there = match spec.format {

@@ -8,12 +8,12 @@ use zip::read::ZipFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use super::Selection;
 use super::aside::Aside;
 use super::axes::Axes;
 use super::mapped::Mapped;
 use super::npy::{self, Header};
 use super::spec::{self, Candidate};
-use super::Selection;
 use crate::error::{Error, Result};
 use crate::volume::{Bytes, Dtype, Origin, Shape, Spacing, Volume, owned_bytes};
 

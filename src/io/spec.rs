@@ -132,7 +132,8 @@ pub(super) fn choose(path: &Path, candidates: &[Candidate], role: Role) -> Resul
                 _ => format!("the data sets {}", listed(several)),
             };
             let example = place(path, &several[0].name);
-            let expected = format!("one called {}, or a choice as in {}", wanted.join(" or "), example.display());
+            let expected =
+                format!("one called {}, or a choice as in {}", wanted.join(" or "), example.display());
             Err(Error::format(path, found, expected))
         }
     }

@@ -2,6 +2,8 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod hdf5;
+mod npy;
 
 use std::path::{Path, PathBuf};
 

@@ -89,8 +89,7 @@ pub(super) fn choose(
     times.dedup_by_key(|member| member.time);
     let names: Vec<String> = channels.iter().map(|member| member.channel_name(file)).collect();
     let hint = format!("; its data sets are {} and the like", candidates[0]);
-    let channel =
-        Extra::channels(channels.len(), &names).choose(path, selection.channel.as_ref(), &hint)?;
+    let channel = Extra::channels(channels.len(), &names).choose(path, selection.channel.as_ref(), &hint)?;
     let time = Extra::times(times.len()).choose(path, selection.time.as_ref(), &hint)?;
     let wanted = (channels[channel].channel, times[time].time);
     let found = members.iter().position(|member| (member.channel, member.time) == wanted);

@@ -85,8 +85,9 @@ fn continued(body: &[u8], style: &Style) -> Option<Range<usize>> {
 }
 
 fn little_endian(bytes: &[u8]) -> Option<usize> {
-    let number = bytes.iter().rev().try_fold(0u64, |number, &byte| {
-        number.checked_mul(256).map(|shifted| shifted | u64::from(byte))
-    })?;
+    let number = bytes
+        .iter()
+        .rev()
+        .try_fold(0u64, |number, &byte| number.checked_mul(256).map(|shifted| shifted | u64::from(byte)))?;
     usize::try_from(number).ok()
 }

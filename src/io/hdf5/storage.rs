@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
+use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::fill_value::FillTime;
 use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{Dataset, Datatype, H5Type, SliceInfo, SliceInfoElem};
@@ -77,24 +79,32 @@ impl<'a> Stored<'a> {
         let (offset, length) = (superblock.offset_size, superblock.length_size);
         match header::chunk_flags(file, self.dataset.address(), offset, length) {
             Some(flags) if flags & UNFILTERED_EDGES == 0 => Ok(()),
-            Some(_) => Err(Error::format(self.place, "chunks at the edges that are not filtered", UNCOMPRESSED)),
+            Some(_) => {
+                Err(Error::format(self.place, "chunks at the edges that are not filtered", UNCOMPRESSED))
+            }
             None => Err(Error::format(self.place, "a header without a layout", "an intact HDF5 file")),
         }
     }
 
-    /// An error where chunks that were never written would get the value of the attribute `_FillValue`: the crate does
-    /// as netCDF does, HDF5 itself gives zero.
+    /// An error where voxels that were never written would get another value than HDF5 gives: that of the attribute
+    /// `_FillValue`, as netCDF does, or a fill value that is never to be used.
     fn refuse_other_fill_value(&self) -> Result<()> {
-        let own = self.messages.iter().any(|message| match message {
-            HdfMessage::FillValue(fill) => fill.value.is_some(),
-            _ => false,
+        let own = self.messages.iter().find_map(|message| match message {
+            HdfMessage::FillValue(fill) => fill.value.as_ref().map(|value| (fill.fill_time, &value[..])),
+            _ => None,
         });
-        let other = self.dataset.attribute("_FillValue").is_ok_and(|fill| fill.raw_data.iter().any(|&b| b != 0));
-        if own || !other || self.is_complete() {
+        let attribute = self.dataset.attribute("_FillValue").map(|fill| fill.raw_data).unwrap_or_default();
+        let doubtful = match own {
+            // The crate calls 1 `Always`; in the specification it is "never".
+            Some((FillTime::Always, value)) => value,
+            Some(_) => &[],
+            None => &attribute,
+        };
+        if doubtful.iter().all(|&byte| byte == 0) || self.is_complete() {
             return Ok(());
         }
-        let found = "voxels that were never written, and an attribute _FillValue that HDF5 does not know";
-        Err(Error::format(self.place, found, "a data set of which all is written, or whose fill value is HDF5's"))
+        let found = "voxels that were never written, with a fill value that HDF5 does not use (_FillValue, FILL_TIME_NEVER)";
+        Err(Error::format(self.place, found, "a data set of which every voxel is written"))
     }
 
     /// Whether all voxels were written; chunks are decoded to tell.
@@ -102,11 +112,14 @@ impl<'a> Stored<'a> {
         match self.layout() {
             Some(DataLayout::Chunked { dims, .. }) => {
                 let extents = self.dataset.shape().iter();
-                let chunks = extents.zip(dims).map(|(&extent, &chunk)| extent.div_ceil(u64::from(chunk.max(1))));
+                let chunks =
+                    extents.zip(dims).map(|(&extent, &chunk)| extent.div_ceil(u64::from(chunk.max(1))));
                 let wanted = chunks.fold(1u64, u64::saturating_mul);
                 self.dataset.iter_chunks().is_ok_and(|there| there.count() as u64 == wanted)
             }
-            Some(DataLayout::Contiguous { address, .. }) => *address != u64::MAX,
+            Some(DataLayout::Contiguous { address, .. }) => {
+                !Cursor::is_undefined_offset(*address, self.source.file.superblock().offset_size)
+            }
             _ => true,
         }
     }
@@ -131,7 +144,8 @@ impl<'a> Stored<'a> {
 
     /// Where the voxels of all the data set begin in the file, if they lie there in one run as they are.
     fn run_in_file(&self, size: usize) -> Option<usize> {
-        let voxels = self.dataset.shape().iter().try_fold(size as u64, |all, &extent| all.checked_mul(extent))?;
+        let voxels =
+            self.dataset.shape().iter().try_fold(size as u64, |all, &extent| all.checked_mul(extent))?;
         match self.layout()? {
             DataLayout::Contiguous { address, size } if *size == voxels => {
                 let start = usize::try_from(*address).ok()?.checked_add(self.source.base())?;
@@ -152,8 +166,7 @@ impl<'a> Stored<'a> {
     }
 
     fn slice_of<T: Pod + Send + Sync>(&self, slice: &SliceInfo) -> Result<Bytes> {
-        let array =
-            self.dataset.read_slice_parallel::<Raw<T>>(slice).map_err(|e| broken(self.place, &e))?;
+        let array = self.dataset.read_slice_parallel::<Raw<T>>(slice).map_err(|e| broken(self.place, &e))?;
         let (values, start) = array.into_raw_vec_and_offset();
         match start.unwrap_or(0) {
             0 => Ok(Box::new(Values(values))),

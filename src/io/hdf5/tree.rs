@@ -6,7 +6,9 @@ use hdf5_reader::group::Group;
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::link_info::LinkInfoMessage;
 use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
-use hdf5_reader::{Dataset, Hdf5File, btree_v1, btree_v2, fractal_heap, io, local_heap, messages, symbol_table};
+use hdf5_reader::{
+    Dataset, Hdf5File, btree_v1, btree_v2, fractal_heap, io, local_heap, messages, symbol_table,
+};
 
 /// Groups deeper than this are not searched.
 const DEPTH: usize = 32;
@@ -61,6 +63,8 @@ impl Tree {
             match (group.dataset(&name), group.group(&name)) {
                 (Ok(dataset), _) => datasets.push(dataset),
                 (_, Ok(group)) => groups.push(group),
+                // A link that leads nowhere, or a type with a name.
+                (Err(Error::DatasetNotFound(_)), _) => {}
                 (Err(error), _) => self.unread.push((format!("{prefix}{name}"), error)),
             }
         }
@@ -115,7 +119,8 @@ fn heap_names(group: &Group, info: &LinkInfoMessage) -> Result<Vec<String>> {
     if io::Cursor::is_undefined_offset(info.fractal_heap_address, offset) {
         return Ok(Vec::new());
     }
-    let heap = fractal_heap::FractalHeap::parse_at_storage(storage, info.fractal_heap_address, offset, length)?;
+    let heap =
+        fractal_heap::FractalHeap::parse_at_storage(storage, info.fractal_heap_address, offset, length)?;
     let index = info.btree_name_index_address;
     let index = btree_v2::BTreeV2Header::parse_at_storage(storage, index, offset, length)?;
     let records =
