@@ -173,6 +173,9 @@ impl Cut {
 
 /// The axes of an array for messages: their number, and extents with names.
 fn described(extents: &[u64], axes: Option<&[Axis]>) -> String {
+    if extents.is_empty() {
+        return "no axes".into();
+    }
     let numbers: Vec<String> = extents.iter().map(u64::to_string).collect();
     let letters: Vec<&str> = axes.unwrap_or_default().iter().map(|axis| axis.letter()).collect();
     let named = if letters.is_empty() { String::new() } else { format!(" ({})", letters.join(", ")) };

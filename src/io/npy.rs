@@ -118,11 +118,14 @@ fn text(place: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     if length > LONGEST || end > bytes.len() {
         return Err(refused(format!("no NumPy header: one of {length} bytes in a file of {}", bytes.len())));
     }
-    let text =
-        std::str::from_utf8(&bytes[before..end]).map_err(|e| refused(format!("no NumPy header ({e})")))?;
-    match nesting(text) > DEEPEST {
+    let text = match bytes[6] {
+        3 => String::from_utf8_lossy(&bytes[before..end]).into_owned(),
+        // Latin-1.
+        _ => bytes[before..end].iter().map(|&byte| char::from(byte)).collect(),
+    };
+    match nesting(&text) > DEEPEST {
         true => Err(refused("no NumPy header, but brackets inside brackets".into())),
-        false => Ok((without_longs(text), end)),
+        false => Ok((without_longs(&text), end)),
     }
 }
 

@@ -23,17 +23,14 @@ const BAD: &[(&str, &str)] = &[
     ("unlike_pages.tif", "page 2 of 4 x 6"),
     ("zstd.tif", "Zstandard"),
     ("h5py_none.h5", "no data set of three axes"),
-    ("h5py_segmentation.h5", "predictions, segmentation"),
+    ("h5py_segmentation.h5", "predictions (3 x 4 x 5 f32), segmentation (3 x 4 x 5 "),
     ("h5py_earliest.h5:nonsense", "deep/er/i64"),
     ("h5py_earliest.h5:plane", "h5py_earliest.h5:plane: found an array of 2 axes"),
     ("h5py_earliest.h5:", "no name after the colon"),
-    ("h5py_lzf.h5", "h5repack"),
     ("h5py_sparse.h5", "100000"),
     ("plane.npy", "2 axes"),
-    ("four.npy", "4 axes"),
     ("empty.npy", "0 x 4 x 5"),
     ("complex.npy", "<c8"),
-    ("f16.npy", "<f2"),
     ("stored.npz:nonsense", "raw"),
     ("itk_plane.mha", "2D image, 4 x 5"),
     ("itk_plane.nrrd", "2D image, 4 x 5"),
@@ -255,7 +252,7 @@ fn info_describes_every_volume_of_a_file() {
     let objects: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let label = objects.iter().find(|object| object["dataset"] == "label").unwrap();
-    assert_eq!(objects.len(), 6);
+    assert_eq!(objects.len(), 7);
     assert_eq!(label["shape"], serde_json::json!([3, 4, 5]));
     assert_eq!(label["spacing"], serde_json::json!([0.5, 0.25, 0.125]));
     assert_eq!(label["range"], serde_json::json!([1.0, 60.0]));

@@ -65,6 +65,8 @@ const FIXTURES: &[Expected] = &[
     Expected { scale: 0.25, ..stack("h5py_v110.h5:f8", Dtype::F64, false) },
     Expected { spacing: Some([1.0, 2.0, 3.0]), ..stack("h5py_segmentation.h5:predictions", Dtype::F32, true) },
     stack("h5py_only.h5", Dtype::U8, true),
+    stack("h5py_earliest.h5:four", Dtype::U16, true),
+    Expected { shape: [20, 20, 20], scale: 0.0, ..stack("h5py_lzf.h5", Dtype::U8, false) },
     stack("u16.npy", Dtype::U16, true),
     Expected { scale: 0.25, ..stack("big_endian_f64.npy", Dtype::F64, true) },
     stack("i64.npy", Dtype::I64, true),
@@ -162,7 +164,7 @@ fn all_volumes_of_a_file_are_listed() {
         names.sort();
         names
     };
-    let all = ["be", "deep/er/i64", "f8", "label", "mask", "raw"];
+    let all = ["be", "deep/er/i64", "f8", "four", "label", "mask", "raw"];
     assert_eq!(listed("h5py_earliest.h5"), all);
     assert_eq!(listed("h5py_v110.h5"), all);
     assert_eq!(listed("stored.npz"), ["label", "raw"]);

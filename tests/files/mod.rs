@@ -2,8 +2,10 @@
 mod bad;
 mod fixtures;
 mod garbage;
+mod hdf5;
 mod layouts;
 mod metaimage;
+mod npy;
 mod nrrd;
 mod tiff;
 

@@ -74,7 +74,7 @@ fn floating(place: &Path, head: &[u8; 8], size: usize, properties: &[u8]) -> Res
             let order = if head[1] & 0x40 == 0 { "" } else { " in VAX order" };
             let [_, exponent, _, mantissa] = parts;
             let found = format!(
-                "floating point of {size} bytes{order} with {exponent} bits of exponent and {mantissa} of mantissa"
+                "floating point of {size} bytes{order}, not as IEEE lays it out ({exponent} bits of exponent, {mantissa} of mantissa)"
             );
             Err(Error::format(place, found, EXPECTED))
         }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
+use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::fill_value::FillTime;
 use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{Dataset, Datatype, H5Type, SliceInfo, SliceInfoElem};
@@ -84,24 +86,25 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// An error where chunks that were never written would get the value of the attribute `_FillValue`: the crate does
-    /// as netCDF does, HDF5 itself gives zero.
+    /// An error where voxels that were never written would get another value than HDF5 gives: that of the attribute
+    /// `_FillValue`, as netCDF does, or a fill value that is never to be used.
     fn refuse_other_fill_value(&self) -> Result<()> {
-        let own = self.messages.iter().any(|message| match message {
-            HdfMessage::FillValue(fill) => fill.value.is_some(),
-            _ => false,
+        let own = self.messages.iter().find_map(|message| match message {
+            HdfMessage::FillValue(fill) => fill.value.as_ref().map(|value| (fill.fill_time, &value[..])),
+            _ => None,
         });
-        let other =
-            self.dataset.attribute("_FillValue").is_ok_and(|fill| fill.raw_data.iter().any(|&b| b != 0));
-        if own || !other || self.is_complete() {
+        let attribute = self.dataset.attribute("_FillValue").map(|fill| fill.raw_data).unwrap_or_default();
+        let doubtful = match own {
+            // The crate calls 1 `Always`; in the specification it is "never".
+            Some((FillTime::Always, value)) => value,
+            Some(_) => &[],
+            None => &attribute,
+        };
+        if doubtful.iter().all(|&byte| byte == 0) || self.is_complete() {
             return Ok(());
         }
-        let found = "voxels that were never written, and an attribute _FillValue that HDF5 does not know";
-        Err(Error::format(
-            self.place,
-            found,
-            "a data set of which all is written, or whose fill value is HDF5's",
-        ))
+        let found = "voxels that were never written, with a fill value that HDF5 does not use (_FillValue, FILL_TIME_NEVER)";
+        Err(Error::format(self.place, found, "a data set of which every voxel is written"))
     }
 
     /// Whether all voxels were written; chunks are decoded to tell.
@@ -114,7 +117,9 @@ impl<'a> Stored<'a> {
                 let wanted = chunks.fold(1u64, u64::saturating_mul);
                 self.dataset.iter_chunks().is_ok_and(|there| there.count() as u64 == wanted)
             }
-            Some(DataLayout::Contiguous { address, .. }) => *address != u64::MAX,
+            Some(DataLayout::Contiguous { address, .. }) => {
+                !Cursor::is_undefined_offset(*address, self.source.file.superblock().offset_size)
+            }
             _ => true,
         }
     }

@@ -63,6 +63,8 @@ impl Tree {
             match (group.dataset(&name), group.group(&name)) {
                 (Ok(dataset), _) => datasets.push(dataset),
                 (_, Ok(group)) => groups.push(group),
+                // A link that leads nowhere, or a type with a name.
+                (Err(Error::DatasetNotFound(_)), _) => {}
                 (Err(error), _) => self.unread.push((format!("{prefix}{name}"), error)),
             }
         }
