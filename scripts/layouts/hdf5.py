@@ -18,6 +18,7 @@ from layouts.case import FLOATS, INTEGERS, NAMES
 
 VERSIONS = [h5f.LIBVER_EARLIEST, h5f.LIBVER_V18, h5f.LIBVER_V110, h5f.LIBVER_V112, h5f.LIBVER_V114, h5f.LIBVER_LATEST]
 DTYPES = INTEGERS + FLOATS + ["f2", "?"]
+PARTIAL = "no filter on partial chunks"
 PARTIAL_CHUNKS_UNFILTERED = 2
 
 
@@ -78,6 +79,7 @@ class Recipe:
             data = file[self.name]
             self.said.append(f"{data.dtype.str} {data.shape} {self.name}")
             voxels = data[()]
+            options["may_refuse"] = options.get("may_refuse") or _refusable(data, self.said)
         if pick:
             voxels = pick(voxels)
         self.cases.add(self.path, voxels, "HDF5, " + ", ".join(self.said), dataset=self.name if self.stated else None,
@@ -253,13 +255,24 @@ def _chunked(cases, chance):
     recipe.finish(channel, pick)
 
 
+def _refusable(data, said):
+    """Returns why a reader may refuse a data set, if it may."""
+    if PARTIAL in said:
+        return PARTIAL
+    if data.chunks and None not in data.maxshape:
+        pairs = zip(data.shape, data.maxshape, data.chunks)
+        if any(-(-most // size) != -(-now // size) for now, most, size in pairs):
+            return "chunks numbered for greater extents"
+    return False
+
+
 def _leave_partial_chunks(creation, said):
     """Has no filter on the chunks at the edges; h5py has no call for it, but the library that comes with it does."""
     found = list(Path(h5py.__file__).parent.parent.glob("h5py.libs/libhdf5-*"))
     if found:
         options = ctypes.c_uint(PARTIAL_CHUNKS_UNFILTERED)
         ctypes.CDLL(str(found[0])).H5Pset_chunk_opts(ctypes.c_int64(creation.id), options)
-        said.append("no filter on partial chunks")
+        said.append(PARTIAL)
 
 
 def _odd_type(cases, chance):

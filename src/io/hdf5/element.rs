@@ -17,7 +17,7 @@ const BRAIN: FloatLayout = (16, [7, 8, 0, 7], 127);
 const SINGLE: FloatLayout = (32, [23, 8, 0, 23], 127);
 const DOUBLE: FloatLayout = (64, [52, 11, 0, 52], 1023);
 
-/// The element that a datatype message describes. Truth values and other enumerations are integers.
+/// The element that a datatype message describes. Enumerations are integers; truth values are 0 and 1.
 ///
 /// # Errors
 /// The message is of no number, or of one that cannot be read exactly.
@@ -29,12 +29,19 @@ pub(super) fn of(place: &Path, message: &[u8]) -> Result<Element> {
     match head[0] & 15 {
         0 => whole(place, &head, size, properties.get(..4).ok_or_else(cut_short)?),
         1 => floating(place, &head, size, properties.get(..12).ok_or_else(cut_short)?),
+        8 if is_truth(size, properties) => Ok(Element::plain(Dtype::U8, false)),
         8 if properties.first().is_some_and(|class| class & 15 == 0) => of(place, properties),
         class => {
             let found = format!("elements of {size} bytes of the type {}", class_name(class));
             Err(Error::format(place, found, EXPECTED))
         }
     }
+}
+
+/// Whether an enumeration is that of h5py's truth values, one byte FALSE or TRUE.
+fn is_truth(size: usize, properties: &[u8]) -> bool {
+    let names = |name: &[u8]| properties.windows(name.len()).any(|there| there == name);
+    size == 1 && names(b"FALSE\0") && names(b"TRUE\0")
 }
 
 fn whole(place: &Path, head: &[u8; 8], size: usize, properties: &[u8]) -> Result<Element> {

@@ -7,7 +7,7 @@ use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::fill_value::FillTime;
 use hdf5_reader::messages::filter_pipeline::FilterDescription;
-use hdf5_reader::messages::layout::DataLayout;
+use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::{Dataset, Datatype, H5Type, SliceInfo, SliceInfoElem};
 
 use super::{Source, broken, header, lzf};
@@ -51,6 +51,7 @@ impl<'a> Stored<'a> {
             return Err(Error::format(place, found, UNCOMPRESSED));
         }
         stored.refuse_unfiltered_edges()?;
+        stored.refuse_room_to_grow()?;
         stored.refuse_other_fill_value()?;
         Ok(stored)
     }
@@ -84,6 +85,37 @@ impl<'a> Stored<'a> {
             }
             None => Err(Error::format(self.place, "a header without a layout", "an intact HDF5 file")),
         }
+    }
+
+    /// An error where chunks are numbered over the greatest extents that the data set may ever have: the crate numbers
+    /// those of the fixed and of the implicit index over its present extents, and would take one chunk for another.
+    fn refuse_room_to_grow(&self) -> Result<()> {
+        let Some(DataLayout::Chunked { dims, chunk_indexing: Some(index), .. }) = self.layout() else {
+            return Ok(());
+        };
+        let (Some(greatest), ChunkIndexing::Implicit | ChunkIndexing::FixedArray { .. }) =
+            (self.dataset.max_dims(), index)
+        else {
+            return Ok(());
+        };
+        let chunks = |extents: &[u64]| -> Vec<u64> {
+            // The number of chunks along the first axis does not count.
+            extents
+                .iter()
+                .zip(dims)
+                .skip(1)
+                .map(|(&extent, &chunk)| extent.div_ceil(u64::from(chunk.max(1))))
+                .collect()
+        };
+        if chunks(greatest) == chunks(self.dataset.shape()) {
+            return Ok(());
+        }
+        let found = format!("chunks of {:?} voxels, numbered for {greatest:?}", self.dataset.shape());
+        Err(Error::format(
+            self.place,
+            found,
+            "a data set without room to grow; h5repack IN.h5 OUT.h5 writes one",
+        ))
     }
 
     /// An error where voxels that were never written would get another value than HDF5 gives: that of the attribute
@@ -197,7 +229,7 @@ fn part(axes: usize, cut: &Cut, shape: Shape) -> (SliceInfo, [u64; 3], Cut) {
 /// A number as its stored bytes, whatever its type.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(transparent)]
-struct Raw<T: Pod>(T);
+struct Raw<T>(T);
 
 impl<T: Pod + Send> H5Type for Raw<T> {
     fn hdf5_type() -> Datatype {
@@ -218,7 +250,7 @@ impl<T: Pod + Send> H5Type for Raw<T> {
     }
 }
 
-struct Values<T: Pod>(Vec<Raw<T>>);
+struct Values<T>(Vec<Raw<T>>);
 
 impl<T: Pod> AsRef<[u8]> for Values<T> {
     fn as_ref(&self) -> &[u8] {
