@@ -2,4 +2,5 @@
 mod annotation;
 mod bad_input;
 mod commands;
+mod reports;
 pub mod sandbox;

@@ -297,6 +297,15 @@ fn every_unit_of_length_is_known() {
 }
 
 #[test]
+fn axes_of_imagej_may_have_units_of_their_own() {
+    let text = |units: &str| format!("ImageJ=1.54f\nimages=3\nslices=3\nspacing=0.5\n{units}");
+    let spacing = |units: &str| reads(&stack(&text(units))).spacing().map(|Spacing(edges)| edges);
+    assert_eq!(spacing("unit=micron\nzunit=mm\n"), Some([500.0, 1.0, 1.0]));
+    assert_eq!(spacing("unit=nm\nyunit=micron\n"), Some([0.5 * 1e-3, 1.0, 1e-3]));
+    assert_eq!(spacing("unit=micron\nzunit=pixel\n"), None);
+}
+
+#[test]
 fn planes_follow_their_tiff_data() {
     let data = |z: usize, page: usize| format!("<TiffData IFD=\"{page}\" FirstZ=\"{z}\"/>");
     let shuffled = ome("SizeZ=\"3\"", &[data(2, 0), data(0, 1), data(1, 2)].concat());

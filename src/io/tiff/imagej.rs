@@ -87,13 +87,16 @@ impl Counts {
 }
 
 fn spacing(fields: &HashMap<&str, &str>, [y, x]: [Option<f64>; 2]) -> Option<Spacing> {
-    let unit = micrometres(fields.get("unit")?)?;
+    // Axes whose unit is another than that of x have keys of their own.
+    let unit = |key: &str| micrometres(fields.get(key).or(fields.get("unit"))?);
+    let units = [unit("zunit")?, unit("yunit")?, unit("unit")?];
     let distance = fields.get("spacing").and_then(|text| text.parse::<f64>().ok());
     let distance = distance.map(f64::abs).filter(|&distance| distance.is_finite() && distance > 0.0);
     if distance.is_none() && x.is_none() && y.is_none() {
         return None;
     }
-    Spacing::checked([distance, y, x].map(|edge| unit * edge.unwrap_or(1.0)))
+    let edges = [distance, y, x].map(|edge| edge.unwrap_or(1.0));
+    Spacing::checked([0, 1, 2].map(|axis| units[axis] * edges[axis]))
 }
 
 /// The text for a stack that this program writes.
