@@ -197,7 +197,7 @@ fn part(axes: usize, cut: &Cut, shape: Shape) -> (SliceInfo, [u64; 3], Cut) {
 /// A number as its stored bytes, whatever its type.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(transparent)]
-struct Raw<T: Pod>(T);
+struct Raw<T>(T);
 
 impl<T: Pod + Send> H5Type for Raw<T> {
     fn hdf5_type() -> Datatype {
@@ -218,7 +218,7 @@ impl<T: Pod + Send> H5Type for Raw<T> {
     }
 }
 
-struct Values<T: Pod>(Vec<Raw<T>>);
+struct Values<T>(Vec<Raw<T>>);
 
 impl<T: Pod> AsRef<[u8]> for Values<T> {
     fn as_ref(&self) -> &[u8] {
