@@ -51,25 +51,21 @@ impl Element {
         let all = (*bytes).as_ref();
         let gathered = (!strided.is_contiguous()).then(|| strided.gather(all));
         let run = gathered.as_deref().unwrap_or_else(|| &all[strided.start..strided.start + strided.len()]);
-        let converted = match self.form {
-            Form::Plain => None,
-            Form::Half => {
-                Some(owned_bytes(self.map::<2, f32>(run, |bytes| f16::from_ne_bytes(bytes).to_f32())))
-            }
-            Form::Brain => {
-                Some(owned_bytes(self.map::<2, f32>(run, |bytes| bf16::from_ne_bytes(bytes).to_f32())))
-            }
-            Form::Bits { offset, precision, signed } => {
-                Some(self.whole_integers(run, offset, precision, signed))
-            }
-        };
-        match (converted, gathered) {
-            (Some(converted), _) => (Store::contiguous(converted, 0, shape, dtype, false), false),
-            (None, gathered) => {
-                let gathered = owned_bytes(gathered.unwrap_or_default());
-                (Store::contiguous(gathered, 0, shape, dtype, self.swapped), false)
-            }
+        let stored = |bytes, swapped| (Store::contiguous(bytes, 0, shape, dtype, swapped), false);
+        match (self.converted(run), gathered) {
+            (Some(converted), _) => stored(converted, false),
+            (None, gathered) => stored(owned_bytes(gathered.unwrap_or_default()), self.swapped),
         }
+    }
+
+    /// The numbers of a run as those of the type that they are read as; `None` where they have that form already.
+    fn converted(&self, run: &[u8]) -> Option<Bytes> {
+        Some(match self.form {
+            Form::Plain => return None,
+            Form::Half => owned_bytes(self.map::<2, f32>(run, |bytes| f16::from_ne_bytes(bytes).to_f32())),
+            Form::Brain => owned_bytes(self.map::<2, f32>(run, |bytes| bf16::from_ne_bytes(bytes).to_f32())),
+            Form::Bits { offset, precision, signed } => self.whole_integers(run, offset, precision, signed),
+        })
     }
 
     fn map<const N: usize, T: Send>(&self, run: &[u8], convert: impl Fn([u8; N]) -> T + Sync) -> Vec<T> {

@@ -173,14 +173,12 @@ fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
         Some(name) => there.iter().any(|volume| volume.name != name),
         None => there.len() > 1,
     };
-    match lost {
-        true => Err(Error::format(
-            &spec.path,
-            format!("a file that holds {}", spec::listed(&there)),
-            "the name of a new file; this one would be replaced as a whole",
-        )),
-        false => Ok(()),
+    if !lost {
+        return Ok(());
     }
+    let found = format!("a file that holds {}", spec::listed(&there));
+    let expected = "the name of a new file; this one would be replaced as a whole";
+    Err(Error::format(&spec.path, found, expected))
 }
 
 /// An error where writing `output` would replace the file `input`, by whatever name. Both may name data sets.

@@ -118,14 +118,18 @@ fn text(place: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     if length > LONGEST || end > bytes.len() {
         return Err(refused(format!("no NumPy header: one of {length} bytes in a file of {}", bytes.len())));
     }
-    let text = match bytes[6] {
-        3 => String::from_utf8_lossy(&bytes[before..end]).into_owned(),
-        // Latin-1.
-        _ => bytes[before..end].iter().map(|&byte| char::from(byte)).collect(),
-    };
+    let text = decoded(bytes[6], &bytes[before..end]);
     match nesting(&text) > DEEPEST {
         true => Err(refused("no NumPy header, but brackets inside brackets".into())),
         false => Ok((without_longs(&text), end)),
+    }
+}
+
+/// The letters of a header: UTF-8 in version 3, Latin-1 before.
+fn decoded(version: u8, text: &[u8]) -> String {
+    match version {
+        3 => String::from_utf8_lossy(text).into_owned(),
+        _ => text.iter().map(|&byte| char::from(byte)).collect(),
     }
 }
 

@@ -66,7 +66,6 @@ fn rare_number_types_keep_their_values() {
         let volume = io::open(&fixture(&format!("h5_types.h5:{name}")), Role::Raw).unwrap();
         assert_eq!(volume.dtype(), dtype, "{name}");
         assert_eq!(volume.to_f32(), index(plus) * scale, "{name}");
-        assert_eq!(volume.read_f32([1, 2, 3], [1, 1, 2]).as_slice().unwrap().len(), 2, "{name}");
     }
 }
 

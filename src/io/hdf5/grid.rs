@@ -82,24 +82,27 @@ pub(super) fn choose(
 ) -> Result<Option<String>> {
     let members: Option<Vec<Member>> = candidates.iter().map(|there| Member::of(&there.name)).collect();
     let Some(members) = members.filter(|members| !members.is_empty()) else { return Ok(None) };
-    let (mut channels, mut times) = (members.clone(), members.clone());
-    channels.sort_by_key(|member| member.channel);
-    channels.dedup_by_key(|member| member.channel);
-    times.sort_by_key(|member| member.time);
-    times.dedup_by_key(|member| member.time);
+    let channels = distinct(&members, |member| member.channel);
+    let times = distinct(&members, |member| member.time);
     let names: Vec<String> = channels.iter().map(|member| member.channel_name(file)).collect();
     let hint = format!("; its data sets are {} and the like", candidates[0]);
     let channel = Extra::channels(channels.len(), &names).choose(path, selection.channel.as_ref(), &hint)?;
     let time = Extra::times(times.len()).choose(path, selection.time.as_ref(), &hint)?;
     let wanted = (channels[channel].channel, times[time].time);
-    let found = members.iter().position(|member| (member.channel, member.time) == wanted);
-    match found {
-        Some(found) => Ok(Some(candidates[found].name.clone())),
-        None => {
+    let found =
+        members.iter().position(|member| (member.channel, member.time) == wanted).ok_or_else(|| {
             let found = format!("no data set of channel {} at time point {}", wanted.0, wanted.1);
-            Err(Error::format(path, found, "a channel and a time point that were recorded together"))
-        }
-    }
+            Error::format(path, found, "a channel and a time point that were recorded together")
+        })?;
+    Ok(Some(candidates[found].name.clone()))
+}
+
+/// One member for each number that `key` gives, in the order of the numbers.
+fn distinct(members: &[Member], key: impl Fn(&Member) -> usize) -> Vec<Member> {
+    let mut distinct = members.to_vec();
+    distinct.sort_by_key(&key);
+    distinct.dedup_by_key(|member| key(member));
+    distinct
 }
 
 /// The extents of the image inside an Imaris data set, z, y, x, and the voxel size; the rest of the data set is padding.
@@ -118,21 +121,17 @@ pub(super) fn imaris(
     if texts.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let stored = dataset.shape();
     let sizes = texts.clone().map(|text| text.and_then(|text| text.trim().parse::<usize>().ok()));
     let [Some(z), Some(y), Some(x)] = sizes else {
         let found = format!("ImageSizeZ, Y and X of {texts:?}");
         return Err(Error::format(place, found, "three numbers of voxels"));
     };
-    let shape = [z, y, x];
-    let inside = stored.len() == 3 && (0..3).all(|axis| shape[axis] as u64 <= stored[axis]);
-    match inside {
-        true => Ok(Some((shape, imaris_spacing(file, shape)))),
-        false => {
-            let found = format!("an image of {z} x {y} x {x} in a data set of {stored:?}");
-            Err(Error::format(place, found, "one that is not greater than its data set"))
-        }
+    let (shape, stored) = ([z, y, x], dataset.shape());
+    if stored.len() != 3 || (0..3).any(|axis| shape[axis] as u64 > stored[axis]) {
+        let found = format!("an image of {z} x {y} x {x} in a data set of {stored:?}");
+        return Err(Error::format(place, found, "one that is not greater than its data set"));
     }
+    Ok(Some((shape, imaris_spacing(file, shape))))
 }
 
 /// The recorded box divided by its voxels.

@@ -21,7 +21,7 @@ use super::mapped::Mapped;
 use super::spec::Candidate;
 use super::{Selection, check_shape, spec};
 use crate::error::{Error, Result};
-use crate::volume::{Origin, Volume};
+use crate::volume::{Origin, Shape, Spacing, Volume};
 use grid::{Family, Member};
 use storage::Stored;
 use tree::Tree;
@@ -131,21 +131,37 @@ impl Source {
         })
     }
 
+    /// The part of a data set of `whole` voxels that is the image, and the voxel size.
+    fn image(
+        &self,
+        place: &Path,
+        name: &str,
+        dataset: &Dataset,
+        whole: Shape,
+    ) -> Result<(Shape, Option<Spacing>)> {
+        let imaris = Member::of(name).is_some_and(|member| member.family == Family::Imaris);
+        let (shape, spacing) = match imaris {
+            true => grid::imaris(place, &self.file, name, dataset)?.unwrap_or((whole, None)),
+            false => (whole, attribute::spacing(&self.file, dataset)),
+        };
+        match shape.contains(&0) {
+            true => Err(Error::format(
+                place,
+                format!("an image of {shape:?}"),
+                "at least one voxel along each axis",
+            )),
+            false => Ok((shape, spacing)),
+        }
+    }
+
     fn volume(&self, name: &str, selection: &Selection) -> Result<Volume> {
         let dataset = self.dataset(name)?;
         let place = spec::place(&self.path, name);
-        let member = Member::of(name);
-        let element = element(&place, &dataset, member)?;
+        let element = element(&place, &dataset, Member::of(name))?;
         let axes = Axes::of(&place, dataset.shape(), attribute::axes(&dataset).as_deref())?;
         let cut = axes.choose(&place, dataset.shape(), selection)?;
         let whole = check_shape(&place, &cut.extents(dataset.shape()), element.dtype)?;
-        let (shape, spacing) = match member.map(|member| member.family) {
-            Some(Family::Imaris) => {
-                grid::imaris(&place, &self.file, name, &dataset)?.unwrap_or((whole, None))
-            }
-            _ => (whole, attribute::spacing(&self.file, &dataset)),
-        };
-        check_shape(&place, &shape.map(|extent| extent as u64), element.dtype)?;
+        let (shape, spacing) = self.image(&place, name, &dataset, whole)?;
         let header = self.file.get_or_parse_header(dataset.address()).map_err(|e| broken(&place, &e))?;
         let stored = Stored::of(&place, self, &dataset, &header.messages)?;
         let (store, mapped) = stored.read(&element, &cut, shape)?;
