@@ -8,6 +8,7 @@ mod metaimage;
 mod npy;
 mod nrrd;
 mod tiff;
+mod tiff_file;
 
 use std::path::{Path, PathBuf};
 

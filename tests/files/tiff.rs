@@ -6,6 +6,7 @@ use ndarray::Array3;
 use tascan::io::{self, Pick, Role, Selection};
 use tascan::volume::{Dtype, Shape, Spacing, Volume};
 
+use super::tiff_file::{Lengths, Page, Tags, Values, file, page, short, with, without};
 use crate::oracle;
 
 const SHAPE: Shape = [3, 4, 5];
@@ -24,30 +25,6 @@ fn plane(z: usize) -> Vec<u8> {
     rows.flat_map(u16::to_le_bytes).collect()
 }
 
-/// The values of a tag.
-#[derive(Clone)]
-enum Values {
-    Short(Vec<u16>),
-    Long(Vec<u32>),
-    Text(String),
-}
-
-impl Values {
-    fn parts(&self) -> (u16, usize, Vec<u8>) {
-        match self {
-            Values::Short(values) => (3, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Values::Long(values) => (4, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Values::Text(text) => (2, text.len() + 1, [text.as_bytes(), &[0]].concat()),
-        }
-    }
-}
-
-type Tags = Vec<(u16, Values)>;
-
-fn short(value: u16) -> Values {
-    Values::Short(vec![value])
-}
-
 /// The tags of a page of 16-bit intensities, but for those of its strips.
 fn usual() -> Tags {
     let [_, rows, columns] = SHAPE.map(|extent| extent as u16);
@@ -59,78 +36,6 @@ fn usual() -> Tags {
         (262, short(1)),
         (277, short(1)),
     ]
-}
-
-fn without(mut tags: Tags, tag: u16) -> Tags {
-    tags.retain(|entry| entry.0 != tag);
-    tags
-}
-
-fn with(tags: Tags, tag: u16, values: Values) -> Tags {
-    let mut tags = without(tags, tag);
-    tags.push((tag, values));
-    tags
-}
-
-/// A page: its tags, its strips, and whether their lengths are stated.
-struct Page {
-    tags: Tags,
-    strips: Vec<Vec<u8>>,
-    lengths: Lengths,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Lengths {
-    Stated,
-    Zero,
-    Absent,
-}
-
-fn page(tags: Tags, strip: Vec<u8>) -> Page {
-    Page { tags, strips: vec![strip], lengths: Lengths::Stated }
-}
-
-/// A little-endian file of these pages. An empty strip is left out: offset 0, length 0.
-fn file(pages: &[Page]) -> Vec<u8> {
-    let mut bytes = b"II*\0\0\0\0\0".to_vec();
-    let mut link = 4;
-    for page in pages {
-        let mut offsets = Vec::new();
-        for strip in &page.strips {
-            offsets.push(if strip.is_empty() { 0 } else { bytes.len() as u32 });
-            bytes.extend(strip);
-        }
-        let mut tags = with(page.tags.clone(), 273, Values::Long(offsets));
-        if page.lengths != Lengths::Absent {
-            let length = |strip: &Vec<u8>| if page.lengths == Lengths::Zero { 0 } else { strip.len() as u32 };
-            tags.push((279, Values::Long(page.strips.iter().map(length).collect())));
-        }
-        link = directory(&mut bytes, tags, link);
-    }
-    bytes
-}
-
-/// Appends a directory, to which the word at byte `link` will point; returns where its own link is.
-fn directory(bytes: &mut Vec<u8>, mut tags: Tags, link: usize) -> usize {
-    tags.sort_by_key(|entry| entry.0);
-    let mut entries = Vec::new();
-    for (tag, values) in &tags {
-        let (kind, count, mut raw) = values.parts();
-        if raw.len() > 4 {
-            let start = bytes.len() as u32;
-            bytes.extend(raw);
-            raw = start.to_le_bytes().to_vec();
-        }
-        raw.resize(4, 0);
-        entries.extend(tag.to_le_bytes().into_iter().chain(kind.to_le_bytes()));
-        entries.extend((count as u32).to_le_bytes().into_iter().chain(raw));
-    }
-    let start = bytes.len();
-    bytes[link..link + 4].copy_from_slice(&(start as u32).to_le_bytes());
-    bytes.extend((tags.len() as u16).to_le_bytes());
-    bytes.extend(entries);
-    bytes.extend([0; 4]);
-    bytes.len() - 4
 }
 
 /// A stack of planes in order, the first with a text.
