@@ -50,8 +50,15 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     Ok(code)
 }
 
+impl Args {
+    /// The volumes to describe: all of a file, or the chosen one.
+    fn volumes(&self, file: &Path) -> Result<Vec<PathBuf>> {
+        if self.selection.is_given() { Ok(vec![file.to_owned()]) } else { io::volumes(file) }
+    }
+}
+
 fn describe(file: &Path, args: &Args) -> Result<()> {
-    for spec in io::volumes(file)? {
+    for spec in args.volumes(file)? {
         let volume = io::open(&spec, args.selection.of(Role::Raw))?;
         let info = Info::of(&volume);
         match args.json {

@@ -22,6 +22,11 @@ impl SelectionOptions {
         }
     }
 
+    /// Whether either was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.channel.is_some() || self.time.is_some()
+    }
+
     /// The volume that is wanted for a role.
     pub(super) fn of(&self, role: Role) -> Selection {
         Selection { role, channel: self.channel.clone(), time: self.time.clone() }

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 
 /// Arrays of more axes than this are refused.
 const MOST: usize = 5;
+/// A longer axis that no one names is not taken for the channels.
+const MOST_CHANNELS: u64 = 16;
 
 /// What an axis of an array runs along, where the file states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl Axes {
     }
 
     /// Drops extents of 1 at both ends. Of four axes that are left, the first has the channels where it is shorter than
-    /// the last, as PlantSeg and pytorch-3dunet write them; else the last has.
+    /// the last, as PlantSeg and pytorch-3dunet write them; else the last has. More than [`MOST_CHANNELS`] are none.
     fn guessed(extents: &[u64]) -> Option<Self> {
         let (mut start, mut end) = (0, extents.len());
         while end - start > 3 {
@@ -110,6 +112,7 @@ impl Axes {
         }
         let channel = match end - start {
             3 => None,
+            4 if extents[start].min(extents[end - 1]) > MOST_CHANNELS => return None,
             4 if extents[start] < extents[end - 1] => Some(start),
             4 => Some(end - 1),
             _ => return None,

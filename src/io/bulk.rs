@@ -81,7 +81,8 @@ impl Bulk {
         stream: &mut impl Read,
     ) -> Result<Store> {
         let wanted = plausible(&self.header, len, raster.whole, dtype)?;
-        let mut bytes = Vec::with_capacity(wanted);
+        // Grows with what the stream gives, not with what the header claims.
+        let mut bytes = Vec::new();
         stream.by_ref().take(wanted as u64).read_to_end(&mut bytes).map_err(|error| self.broken(&error))?;
         // Only behind its last byte does a stream check its sum.
         let more =
@@ -105,14 +106,6 @@ impl Bulk {
 
 fn cut_short(wanted: usize) -> String {
     format!("{wanted}, as size and number type say; was it cut short?")
-}
-
-/// The text of a line of a header: UTF-8 or, where it is none, Latin-1, which has the micro sign too.
-pub(super) fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
-    }
 }
 
 /// The lines of a header without their ends, each with the number of the byte behind it. The last may have no end.

@@ -184,9 +184,14 @@ fn refuse_to_drop(spec: &Spec, name: Option<&str>) -> Result<()> {
 /// An error where writing `output` would replace the file `input`, by whatever name. Both may name data sets.
 fn refuse_same_file(input: &Path, output: &Path) -> Result<()> {
     let file = |spec: &Path| Spec::parse(spec).map_or_else(|_| spec.to_owned(), |spec| spec.path);
-    match same_file::is_same_file(file(input), file(output)) {
-        Ok(true) => Err(Error::invalid(format!("{}: the output would replace the input", output.display()))),
-        _ => Ok(()),
+    let output_file = file(output);
+    let replaces = match planes::is_planes(input) {
+        true => planes::hold(input, &output_file),
+        false => same_file::is_same_file(file(input), &output_file).unwrap_or(false),
+    };
+    match replaces {
+        true => Err(Error::invalid(format!("{}: the output would replace the input", output.display()))),
+        false => Ok(()),
     }
 }
 
@@ -214,10 +219,41 @@ fn check_shape(path: &Path, extents: &[u64], dtype: Dtype) -> Result<Shape> {
     }
 }
 
-/// The bytes of a compressed volume, unless it cannot come from so short a file: no method shrinks by more than 4096.
+/// No compression makes this many bytes of one.
+const MOST_SHRUNK: usize = 4096;
+
+/// Zeros for the voxels of a compressed volume.
+///
+/// # Errors
+/// So many cannot come from a file of `len` bytes, or do not fit into memory.
+fn room(path: &Path, len: usize, shape: Shape, dtype: Dtype) -> Result<Vec<u8>> {
+    let wanted = plausible(path, len, shape, dtype)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(wanted).map_err(|_| {
+        let found = format!("{shape:?} voxels of {dtype}");
+        Error::format(path, found, "a volume that fits into memory, or no compression")
+    })?;
+    bytes.resize(wanted, 0);
+    Ok(bytes)
+}
+
+/// Text that is UTF-8 or, where it is none, Latin-1, as older programs write a micro sign.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+/// Whether numbers with their highest byte first, or last, are in another order than this machine's.
+fn is_foreign(big_endian: bool) -> bool {
+    big_endian != cfg!(target_endian = "big")
+}
+
+/// The bytes of a compressed volume, unless it cannot come from so short a file.
 fn plausible(path: &Path, len: usize, shape: Shape, dtype: Dtype) -> Result<usize> {
     let wanted = shape.iter().product::<usize>() * dtype.size();
-    if wanted / 4096 > len {
+    if wanted / MOST_SHRUNK > len {
         let found = format!("a file of {len} bytes that claims {shape:?} voxels of {dtype}");
         return Err(Error::format(path, found, "as many voxels as its bytes can hold; was it cut short?"));
     }

@@ -1,6 +1,7 @@
 //! A stack kept as single planes: a folder of 2D images, or a pattern such as `scan/z*.tif`. Planes follow the numbers in
 //! their names.
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Selection, png, tiff};
 use crate::error::{Error, Result};
-use crate::volume::{Origin, Shape, Store, Volume, for_dtype, owned_bytes};
+use crate::volume::{Bytes, Origin, Sample, Shape, Store, Volume, for_dtype, owned_bytes};
 
 /// Whether a path names planes: a folder, or a pattern.
 pub(super) fn is_planes(path: &Path) -> bool {
@@ -35,32 +36,29 @@ fn is_single(file: &Path) -> bool {
     if is_png(file) { true } else { tiff::is_single_plane(file) }
 }
 
+/// Whether `file` is one of the planes.
+pub(super) fn hold(path: &Path, file: &Path) -> bool {
+    let files = files(path).unwrap_or_default();
+    files.iter().any(|plane| same_file::is_same_file(plane, file).unwrap_or(false))
+}
+
 /// Opens the planes as one volume in memory.
 ///
 /// # Errors
-/// There are fewer than two, one of them is no 2D image, or they differ in size or type.
+/// There are fewer than two, their names do not count them, one is no 2D image, or they differ in size or type.
 pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     let files = files(path)?;
     if files.len() < 2 {
         let found = format!("a folder or pattern with {} TIFF or PNG files", files.len());
-        return Err(Error::format(
-            path,
-            found,
-            "the planes of one stack, each a 2D image in a file of its own",
-        ));
+        let expected = "the planes of one stack, each a 2D image in a file of its own";
+        return Err(Error::format(path, found, expected));
     }
-    warn_of_gaps(path, &files);
+    require_one_run(path, &files)?;
     let first = plane(&files[0], selection)?;
     let [_, rows, columns] = first.shape();
     let shape = [files.len(), rows, columns];
     super::check_shape(path, &shape.map(|extent| extent as u64), first.dtype())?;
-    let store = for_dtype!(first.dtype(), S => {
-        let planes = files.par_iter().map(|file| {
-            let plane = like(plane(file, selection)?, &first, &files[0])?;
-            Ok(plane.read::<S>([0; 3], [1, rows, columns]).into_raw_vec_and_offset().0)
-        });
-        owned_bytes(planes.collect::<Result<Vec<Vec<S>>>>()?.concat())
-    });
+    let bytes = for_dtype!(first.dtype(), S => all::<S>(&files, &first, selection)?);
     let origin = Origin {
         path: path.to_owned(),
         dataset: None,
@@ -68,12 +66,21 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
         compression: first.origin.compression.clone(),
         mapped: false,
     };
-    let store = Store::contiguous(store, 0, shape, first.dtype(), false);
+    let store = Store::contiguous(bytes, 0, shape, first.dtype(), false);
     Ok(Volume { shape, dtype: first.dtype(), spacing: first.spacing(), origin, store })
 }
 
+/// The numbers of all planes, which have to be like the first.
+fn all<S: Sample>(files: &[PathBuf], first: &Volume, selection: &Selection) -> Result<Bytes> {
+    let planes = files.par_iter().map(|file| {
+        let plane = like(plane(file, selection)?, first, &files[0])?;
+        Ok(plane.read::<S>([0; 3], plane.shape()).into_raw_vec_and_offset().0)
+    });
+    Ok(owned_bytes(planes.collect::<Result<Vec<Vec<S>>>>()?.concat()))
+}
+
 fn plane(file: &Path, selection: &Selection) -> Result<Volume> {
-    if is_png(file) { png::open(file) } else { tiff::open_plane(file, selection) }
+    if is_png(file) { png::open(file, selection) } else { tiff::open_plane(file, selection) }
 }
 
 /// The plane, if it has the size and type of the first one.
@@ -127,32 +134,25 @@ fn is_image(file: &Path) -> bool {
     is_png(file) || has_ending(file, &["tif", "tiff"])
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any characters and `?` for one.
+/// Whether a name fits a pattern, in which `*` stands for any characters and `?` for one. Where a run of characters does not
+/// fit behind the last `*`, that takes one more of them.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            matches(rest, name) || name.split_first().is_some_and(|(_, name)| matches(pattern, name))
-        }
-        (Some((b'?', rest)), Some((_, name))) => matches(rest, name),
-        (Some((a, rest)), Some((b, name))) => a == b && matches(rest, name),
-        _ => false,
-    }
-}
-
-/// The order of names in which runs of digits count as numbers, so that `z10` comes behind `z9`.
-fn by_number(a: &str, b: &str) -> Ordering {
-    let (a_parts, b_parts) = (parts(a), parts(b));
-    for (one, other) in a_parts.iter().zip(&b_parts) {
-        let order = match (one.parse::<u64>(), other.parse::<u64>()) {
-            (Ok(one), Ok(other)) => one.cmp(&other),
-            _ => one.cmp(other),
-        };
-        if order != Ordering::Equal {
-            return order;
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match (pattern.get(p), star) {
+            (Some(b'*'), _) => {
+                star = Some((p, n));
+                p += 1;
+            }
+            (Some(&c), _) if c == b'?' || c == name[n] => (p, n) = (p + 1, n + 1),
+            (_, Some((at, from))) => {
+                star = Some((at, from + 1));
+                (p, n) = (at + 1, from + 1);
+            }
+            _ => return false,
         }
     }
-    a_parts.len().cmp(&b_parts.len()).then_with(|| a.cmp(b))
+    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 /// A name in runs of digits and runs of other characters.
@@ -169,21 +169,69 @@ fn parts(name: &str) -> Vec<&str> {
     parts
 }
 
-/// Says where numbers are missing: a plane that is not there moves all planes behind it.
-fn warn_of_gaps(path: &Path, files: &[PathBuf]) {
-    let number = |file: &PathBuf| {
-        let stem = file.file_stem()?.to_string_lossy().into_owned();
-        parts(&stem).iter().rev().find_map(|part| part.parse::<u64>().ok())
+fn is_number(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The order of names in which runs of digits count as numbers, so that `z10` comes behind `z9`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    // A longer number is the greater one, once its zeros in front are gone.
+    fn value(part: &str) -> (usize, &str) {
+        let digits = part.trim_start_matches('0');
+        (digits.len(), digits)
+    }
+    let (a_parts, b_parts) = (parts(a), parts(b));
+    let mut orders =
+        a_parts.iter().zip(&b_parts).map(|(one, other)| match is_number(one) && is_number(other) {
+            true => value(one).cmp(&value(other)),
+            false => one.cmp(other),
+        });
+    let first = orders.find(|&order| order != Ordering::Equal);
+    first.unwrap_or_else(|| a_parts.len().cmp(&b_parts.len()).then_with(|| a.cmp(b)))
+}
+
+/// An error where the names of files do not count the planes of one stack: they may be of two channels, or one of another
+/// kind. Numbers that are missing are warned of, as a plane that is not there moves all planes behind it.
+fn require_one_run(path: &Path, files: &[PathBuf]) -> Result<()> {
+    let stems: Vec<String> = files
+        .iter()
+        .map(|file| file.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    let names: Vec<Vec<&str>> = stems.iter().map(|stem| parts(stem)).collect();
+    let Some(numbers) = counted(&names) else {
+        let found = format!(
+            "names that do not count one run of planes, {:?} to {:?}",
+            stems[0],
+            stems[stems.len() - 1]
+        );
+        let expected =
+            "planes of one channel that differ in a number; a pattern such as 'scan/GFP_z*.tif' names them";
+        return Err(Error::format(path, found, expected));
     };
-    let Some(numbers) = files.iter().map(number).collect::<Option<Vec<u64>>>() else { return };
     let steps: Vec<u64> = numbers.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
     let least = steps.iter().min().copied().unwrap_or(1);
     if let Some(gap) = steps.iter().position(|&step| step != least) {
+        let (before, after) = (numbers[gap], numbers[gap + 1]);
         tracing::warn!(
-            "{}: planes are numbered {} and then {}; are some missing?",
-            path.display(),
-            numbers[gap],
-            numbers[gap + 1]
+            "{}: planes are numbered {before} and then {after}; are some missing?",
+            path.display()
         );
     }
+    Ok(())
+}
+
+/// The last of the numbers in names that is another in each of them, if the names are alike but for their numbers.
+fn counted(names: &[Vec<&str>]) -> Option<Vec<u64>> {
+    let alike = |one: &str, other: &str| one == other || (is_number(one) && is_number(other));
+    let first = &names[0];
+    let all_alike = names.iter().all(|name| {
+        name.len() == first.len() && name.iter().zip(first).all(|(part, other)| alike(part, other))
+    });
+    if !all_alike {
+        return None;
+    }
+    (0..first.len()).rev().filter(|&k| is_number(first[k])).find_map(|k| {
+        let numbers: Option<Vec<u64>> = names.iter().map(|name| name[k].parse().ok()).collect();
+        numbers.filter(|numbers| numbers.iter().collect::<HashSet<_>>().len() == numbers.len())
+    })
 }

@@ -4,11 +4,14 @@ use std::path::Path;
 use ::png::{BitDepth, ColorType, Decoder, Transformations};
 
 use super::mapped::Mapped;
+use super::{Extra, Selection};
 use crate::error::{Error, Result};
 use crate::volume::{Dtype, Origin, Store, Volume, owned_bytes};
 
 /// Opens an image as a volume of one plane in memory.
-pub(super) fn open(path: &Path) -> Result<Volume> {
+pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
+    Extra::channels(1, &[]).choose(path, selection.channel.as_ref(), "")?;
+    Extra::times(1).choose(path, selection.time.as_ref(), "")?;
     let map = Mapped::open(path)?;
     let broken = |e: ::png::DecodingError| {
         Error::format(path, format!("a PNG that cannot be read ({e})"), "an intact PNG image")
@@ -30,7 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Volume> {
         }
     };
     let shape = super::check_shape(path, &[1, info.height.into(), info.width.into()], dtype)?;
-    let mut bytes = vec![0; super::plausible(path, map.as_ref().len(), shape, dtype)?];
+    let mut bytes = super::room(path, map.as_ref().len(), shape, dtype)?;
     reader.next_frame(&mut bytes).map_err(broken)?;
     let origin = Origin {
         path: path.to_owned(),

@@ -102,9 +102,16 @@ impl<'a> Extra<'a> {
     }
 
     fn position(&self, pick: &Pick) -> Option<usize> {
+        // Of two with one name the user has to choose by number.
+        let called = |name: &str| {
+            let names = self.names.iter().take(self.count);
+            let mut alike = names.enumerate().filter(|(_, there)| there.eq_ignore_ascii_case(name));
+            alike.next().filter(|_| alike.next().is_none()).map(|(position, _)| position)
+        };
         match pick {
-            Pick::Number(number) => Some(*number).filter(|&number| number < self.count),
-            Pick::Name(name) => self.names.iter().position(|there| there.eq_ignore_ascii_case(name)),
+            Pick::Number(number) if *number < self.count => Some(*number),
+            Pick::Number(number) => called(&number.to_string()),
+            Pick::Name(name) => called(name),
         }
     }
 

@@ -7,6 +7,7 @@ mod layouts;
 mod metaimage;
 mod npy;
 mod nrrd;
+mod planes;
 mod tiff;
 mod tiff_file;
 

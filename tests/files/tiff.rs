@@ -1,6 +1,6 @@
 //! TIFF as people have it: tags missing or twice, planes in other orders, channels, odd numbers. Files are written here tag
 //! by tag; voxel (z, y, x) of every one has the value of [`value`].
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::Array3;
 use tascan::io::{self, Pick, Role, Selection};
@@ -9,24 +9,24 @@ use tascan::volume::{Dtype, Shape, Spacing, Volume};
 use super::tiff_file::{Lengths, Page, Tags, Values, file, page, short, with, without};
 use crate::oracle;
 
-const SHAPE: Shape = [3, 4, 5];
+pub const SHAPE: Shape = [3, 4, 5];
 
 fn value([z, y, x]: Shape) -> u16 {
     (7 + 1000 * z + 100 * y + x) as u16
 }
 
-fn expected() -> Array3<u16> {
+pub fn expected() -> Array3<u16> {
     Array3::from_shape_fn(SHAPE, |(z, y, x)| value([z, y, x]))
 }
 
 /// The bytes of plane `z`, little-endian.
-fn plane(z: usize) -> Vec<u8> {
+pub fn plane(z: usize) -> Vec<u8> {
     let rows = (0..SHAPE[1]).flat_map(|y| (0..SHAPE[2]).map(move |x| value([z, y, x])));
     rows.flat_map(u16::to_le_bytes).collect()
 }
 
 /// The tags of a page of 16-bit intensities, but for those of its strips.
-fn usual() -> Tags {
+pub fn usual() -> Tags {
     let [_, rows, columns] = SHAPE.map(|extent| extent as u16);
     vec![
         (256, short(columns)),
@@ -359,27 +359,41 @@ fn reported_files_are_read_right() {
     assert!(error.to_string().contains("taken for channels"), "{error}");
 }
 
-/// Writes plane `z` as a file of its own.
-fn write_plane(folder: &Path, name: &str, z: usize) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, file(&[page(usual(), plane(z))])).unwrap();
-    path
+#[test]
+fn the_distance_of_planes_is_never_made_up() {
+    let across = "PhysicalSizeX=\"0.2\" PhysicalSizeY=\"0.2\"";
+    assert_eq!(reads(&stack(&ome(&format!("SizeZ=\"3\" {across}"), "<TiffData/>"))).spacing(), None);
+    let unusable = format!("SizeZ=\"3\" {across} PhysicalSizeZ=\"1\" PhysicalSizeZUnit=\"pixel\"");
+    assert_eq!(reads(&stack(&ome(&unusable, "<TiffData/>"))).spacing(), None);
 }
 
 #[test]
-fn a_folder_of_planes_is_one_volume() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, z) in [("z10.tif", 2), ("z8.tif", 0), ("z9.tif", 1)] {
-        write_plane(folder.path(), name, z);
-    }
-    for path in [folder.path().to_owned(), folder.path().join("z*.tif"), folder.path().join("z?*.tif")] {
-        let volume = io::open(&path, Role::Raw).unwrap();
-        assert_eq!(volume.read::<u16>([0; 3], SHAPE), expected());
-    }
-    let two = io::open(&folder.path().join("z?.tif"), Role::Raw).unwrap();
-    assert_eq!(two.shape(), [2, 4, 5]);
-    let odd = folder.path().join("z11.tif");
-    std::fs::write(&odd, file(&[page(with(usual(), 257, short(3)), plane(0))])).unwrap();
-    let Err(error) = io::open(folder.path(), Role::Raw) else { panic!("planes of two sizes") };
-    assert!(error.to_string().contains("z11.tif"), "{error}");
+fn names_choose_a_channel_only_where_they_tell_them_apart() {
+    let channels = |names: [&str; 2]| {
+        let names = names.map(|name| format!("<Channel Name=\"{name}\"/>")).concat();
+        let sizes = "SizeZ=\"3\" SizeC=\"2\" SizeT=\"1\" DimensionOrder=\"XYZCT\"";
+        hyperstack(
+            &ome(sizes, &format!("{names}<TiffData/>")),
+            &[(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)],
+        )
+    };
+    refused(&channels(["GFP", "GFP"]), selection(Some("GFP"), None), &["no channel", "0 GFP, 1 GFP"]);
+    let by_wavelength = open_as(&channels(["405", "488"]), selection(Some("488"), None)).unwrap();
+    assert_eq!(by_wavelength.read::<u16>([0; 3], SHAPE), expected().mapv(|v| v + 10_000));
+    // More names than channels belong to something else.
+    let more = ome("SizeZ=\"3\" SizeC=\"1\"", "<Channel Name=\"A\"/><Channel Name=\"B\"/><TiffData/>");
+    refused(&stack(&more), selection(Some("B"), None), &["no channel"]);
+}
+
+#[test]
+fn metadata_that_contradict_themselves_are_refused() {
+    let twice =
+        ome("SizeZ=\"3\"", "<TiffData IFD=\"0\" PlaneCount=\"3\"/><TiffData IFD=\"1\" FirstZ=\"0\"/>");
+    refused(&stack(&twice), Role::Raw.into(), &["two pages for plane 0"]);
+    let repeated = "{\"shape\": [1, 3, 4, 5], \"axes\": \"ZZYX\"}";
+    reads(&stack(repeated));
+    let repeated = stack_of("{\"shape\": [2, 3, 4, 5], \"axes\": \"ZZYX\"}", [0, 1, 2, 0, 1, 2]);
+    refused(&repeated, Role::Raw.into(), &["ZZYX"]);
+    let deep = file(&(0..3).map(|z| page(with(usual(), 32997, short(16)), plane(z))).collect::<Vec<_>>());
+    refused(&deep, Role::Raw.into(), &["16 planes each"]);
 }

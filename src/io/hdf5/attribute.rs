@@ -36,9 +36,7 @@ pub(super) fn text_of(group: &Group, name: &str) -> Option<String> {
 fn text(attribute: &Attribute) -> Option<String> {
     if let Datatype::String { size: StringSize::Fixed(_), .. } = attribute.datatype {
         let strings = attribute.raw_data.split(|&byte| byte == 0).next()?;
-        // What is no UTF-8 is Latin-1, as in a unit with a micro sign.
-        let latin = || strings.iter().map(|&byte| char::from(byte)).collect();
-        return Some(std::str::from_utf8(strings).map_or_else(|_| latin(), str::to_owned));
+        return Some(crate::io::text(strings));
     }
     attribute.read_strings().map(|strings| strings.concat()).or_else(|_| attribute.read_string()).ok()
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::io::element::{Element, Form, integer};
+use crate::io::is_foreign;
 use crate::volume::Dtype;
 
 const EXPECTED: &str = "integers of 1, 2, 4 or 8 bytes, or IEEE floating point of 2, 4 or 8";
@@ -86,11 +87,6 @@ fn floating(place: &Path, head: &[u8; 8], size: usize, properties: &[u8]) -> Res
             Err(Error::format(place, found, EXPECTED))
         }
     }
-}
-
-/// Whether bytes are in another order than this machine's.
-fn is_foreign(big_endian: bool) -> bool {
-    big_endian != cfg!(target_endian = "big")
 }
 
 fn number(bytes: &[u8], at: usize) -> u16 {

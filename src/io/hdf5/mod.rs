@@ -21,6 +21,7 @@ use super::mapped::Mapped;
 use super::spec::Candidate;
 use super::{Selection, check_shape, spec};
 use crate::error::{Error, Result};
+use crate::io::MOST_SHRUNK;
 use crate::volume::{Origin, Shape, Spacing, Volume};
 use grid::{Family, Member};
 use storage::Stored;
@@ -29,9 +30,6 @@ pub(super) use write::Hdf5Writer;
 
 /// The attribute that holds the voxel size in micrometres: z, y, x.
 const SPACING: &str = "element_size_um";
-/// No compression shrinks by more than this.
-const MOST_SHRUNK: usize = 4096;
-
 /// Opens one data set; `name` overrules what the role stands for.
 pub(super) fn open(path: &Path, name: Option<&str>, selection: &Selection) -> Result<Volume> {
     let source = Source::open(path)?;

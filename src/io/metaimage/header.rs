@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::io::bulk;
+use crate::io::text;
 use crate::volume::Dtype;
 
 /// The key of the last line.
@@ -45,8 +46,8 @@ impl Header {
             };
             return Err(self.wrong(found, "lines of the form Key = value"));
         };
-        let key = bulk::text(&line[..sign]).trim().to_owned();
-        let value = bulk::text(&line[sign + 1..]).trim().to_owned();
+        let key = text(&line[..sign]).trim().to_owned();
+        let value = text(&line[sign + 1..]).trim().to_owned();
         if key.eq_ignore_ascii_case("Comment") {
             return Ok(None);
         }

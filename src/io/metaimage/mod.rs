@@ -13,6 +13,7 @@ use super::mapped::Mapped;
 use super::raster::{Axis, Kind, Raster};
 use super::{Selection, unit, unstated};
 use crate::error::Result;
+use crate::io::is_foreign;
 use crate::volume::{Dtype, Origin, Shape, Spacing, Store, Volume};
 use header::Header;
 
@@ -23,7 +24,7 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     refuse_other_kinds(&header)?;
     let axes = axes(&header)?;
     let dtype = header.number_type()?;
-    let swapped = header.big_endian()? != cfg!(target_endian = "big");
+    let swapped = is_foreign(header.big_endian()?);
     let raster = Raster::choose(path, &axes, dtype, swapped, selection)?;
     let spacing = spacing(path, &header)?;
     let compressed = header.flag("CompressedData")?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::io::bulk;
+use crate::io::{is_foreign, text};
 use crate::volume::Dtype;
 
 /// The fields of a header, by their names in small letters, without the spaces that some writers leave out.
@@ -38,7 +39,7 @@ impl Header {
 
     /// Adds the field of a line; passes over comments, and over a user's own `key:=value`.
     fn add(&mut self, line: &[u8]) -> Result<()> {
-        let line = bulk::text(line);
+        let line = text(line);
         if line.starts_with('#') {
             return Ok(());
         }
@@ -134,7 +135,7 @@ impl Header {
         }
         let text = self.required("endian")?;
         match text.to_ascii_lowercase().as_str() {
-            "little" => Ok(cfg!(target_endian = "big")),
+            "little" => Ok(is_foreign(false)),
             "big" => Ok(cfg!(target_endian = "little")),
             _ => Err(self.wrong(format!("endian: {text}"), "little or big")),
         }

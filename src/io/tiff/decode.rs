@@ -11,13 +11,14 @@ use super::numbers::{self, Chunk};
 use super::page::{Compression, Page, Pages};
 use super::series::Plane;
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, Shape, Store, owned_bytes};
+use crate::io::MOST_SHRUNK;
+use crate::volume::{Shape, Store, owned_bytes};
 
 /// Decodes all planes of a stack; the bytes of the result are in this machine's order.
 pub(super) fn all(pages: &Pages, planes: &[Plane], shape: Shape) -> Result<Store> {
     let file = pages.file;
     let dtype = pages.list[planes[0].page].coding.dtype;
-    let mut bytes = room(&file, shape, dtype)?;
+    let mut bytes = crate::io::room(file.path, file.bytes.len(), shape, dtype)?;
     let plane_bytes = shape[1] * shape[2] * dtype.size();
     bytes.par_chunks_exact_mut(plane_bytes).zip(planes).try_for_each(|(target, plane)| {
         let page = &pages.list[plane.page];
@@ -27,18 +28,6 @@ pub(super) fn all(pages: &Pages, planes: &[Plane], shape: Shape) -> Result<Store
         })
     })?;
     Ok(Store::contiguous(owned_bytes(bytes), 0, shape, dtype, false))
-}
-
-/// Zeros for the whole stack, unless it cannot come from so short a file or does not fit into memory.
-fn room(file: &File, shape: Shape, dtype: Dtype) -> Result<Vec<u8>> {
-    let wanted = crate::io::plausible(file.path, file.bytes.len(), shape, dtype)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(wanted).map_err(|_| {
-        let found = format!("{shape:?} voxels of {dtype}");
-        Error::format(file.path, found, "a volume that fits into memory, or no compression")
-    })?;
-    bytes.resize(wanted, 0u8);
-    Ok(bytes)
 }
 
 /// Decodes one sample of a page into `target`, rows of numbers in this machine's order, that holds zeros.
@@ -73,8 +62,7 @@ fn unpack(
     chunk: Chunk,
     buffer: &mut Vec<u8>,
 ) -> Result<bool, String> {
-    let wanted = chunk.bytes().filter(|&bytes| bytes / 4096 <= file.bytes.len());
-    let wanted = wanted.ok_or("a strip or tile larger than the file can hold")?;
+    let wanted = chunk.bytes().ok_or("a strip or tile of impossible size")?;
     let offset = page.chunks.offsets[index];
     let stated = page.chunks.lengths.get(index).copied().filter(|&bytes| bytes > 0);
     if offset == 0 && stated.is_none() {
@@ -85,6 +73,9 @@ fn unpack(
         (Some(bytes), _) => bytes,
         (None, _) => return Err("a compressed strip or tile of unknown length".into()),
     };
+    if wanted / MOST_SHRUNK > length {
+        return Err(format!("a strip or tile of {length} bytes that claims {wanted}"));
+    }
     let end = offset.checked_add(length).filter(|&end| end <= file.bytes.len());
     let bytes = &file.bytes[offset..end.ok_or("a strip or tile beyond the end of the file")?];
     buffer.clear();

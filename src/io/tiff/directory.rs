@@ -29,6 +29,8 @@ pub(super) mod tag {
     pub(in super::super) const TILE_OFFSETS: u16 = 324;
     pub(in super::super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
+    pub(in super::super) const IMAGE_DEPTH: u16 = 32997;
+    pub(in super::super) const TILE_DEPTH: u16 = 32998;
 }
 
 /// The bytes of a file and how numbers are stored in them.
@@ -195,8 +197,5 @@ impl<'a> Directory<'a> {
 
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    match std::str::from_utf8(&bytes[..end]) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes[..end].iter().map(|&byte| byte as char).collect(),
-    }
+    crate::io::text(&bytes[..end])
 }

@@ -16,7 +16,7 @@ const FLAVOUR: &str = "ImageJ";
 pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Result<Stack> {
     let path = pages.file.path;
     let fields = fields(text);
-    let counts = Counts::read(path, &fields)?;
+    let counts = Counts::read(path, &fields, pages.list.len())?;
     series::require_planes(pages, counts.pages(), FLAVOUR)?;
     let samples = pages.list[0].samples;
     let channels = counts.channels.saturating_mul(samples);
@@ -36,12 +36,14 @@ fn fields(text: &str) -> HashMap<&str, &str> {
 
 /// How many planes the text announces, over all channels and frames, where it makes sense.
 pub(super) fn planes(pages: &Pages, text: &str) -> Option<usize> {
-    Some(Counts::read(pages.file.path, &fields(text)).ok()?.pages())
+    Some(Counts::read(pages.file.path, &fields(text), 1).ok()?.pages())
 }
 
-/// The voxel size that the text states.
+/// The voxel size that the text of a single plane states; ImageJ gives the distance of planes to stacks alone, so that its
+/// absence says nothing.
 pub(super) fn stated_spacing(pages: &Pages, text: &str) -> Option<Spacing> {
-    spacing(&fields(text), pages.edges)
+    let fields = fields(text);
+    fields.contains_key("spacing").then(|| spacing(&fields, pages.edges)).flatten()
 }
 
 /// The extents of a hyperstack.
@@ -52,8 +54,9 @@ struct Counts {
 }
 
 impl Counts {
-    /// Reads the extents. Where slices are not stated, the images that channels and frames leave are slices.
-    fn read(path: &Path, fields: &HashMap<&str, &str>) -> Result<Self> {
+    /// Reads the extents; `there` is the number of pages. Where slices are not stated, the images that channels and frames
+    /// leave are slices.
+    fn read(path: &Path, fields: &HashMap<&str, &str>, there: usize) -> Result<Self> {
         let count = |key: &str| match fields.get(key) {
             None => Ok(None),
             Some(value) => {
@@ -64,6 +67,7 @@ impl Counts {
         };
         let (images, slices) = (count("images")?, count("slices")?);
         let (channels, frames) = (count("channels")?.unwrap_or(1), count("frames")?.unwrap_or(1));
+        let images = images.or(Some(there).filter(|&there| there > 1 && slices.is_none()));
         if images.is_none() && slices.is_none() {
             return Err(Error::format(path, "a single 2D image", "a 3D stack of several planes"));
         }

@@ -56,7 +56,7 @@ fn open_as(
     };
     let (store, mapped) = match mapped_runs(&pages, &stack.planes, shape)? {
         Some((runs, rows_per_run)) => {
-            let swapped = pages.file.big_endian != cfg!(target_endian = "big");
+            let swapped = crate::io::is_foreign(pages.file.big_endian);
             (Store { bytes: Box::new(map.clone()), runs, rows_per_run, swapped }, true)
         }
         None => (decode::all(&pages, &stack.planes, shape)?, false),

@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::page::{Coding, Predictor};
+use crate::io::is_foreign;
 
 /// A strip or tile: rows of pixels, each with its samples side by side.
 #[derive(Clone, Copy)]
@@ -33,7 +34,7 @@ impl Chunk {
 
     /// Whether the numbers, with the predictor undone, have their bytes in the other order than this machine's.
     fn is_swapped(&self) -> bool {
-        self.coding.predictor == Predictor::None && self.big_endian != cfg!(target_endian = "big")
+        self.coding.predictor == Predictor::None && is_foreign(self.big_endian)
     }
 }
 
@@ -131,7 +132,7 @@ fn convert_row(chunk: Chunk, sample: usize, row: &[u8], target: &mut [u8]) {
     let (size, bits) = (chunk.coding.dtype.size(), chunk.coding.bits);
     for (x, place) in target.chunks_exact_mut(size).enumerate() {
         let number = x * chunk.samples + sample;
-        if chunk.coding.is_float() {
+        if chunk.coding.dtype.is_float() {
             let stored = [row[2 * number], row[2 * number + 1]];
             let half = u16::from_ne_bytes(if chunk.is_swapped() { [stored[1], stored[0]] } else { stored });
             place.copy_from_slice(&f16::from_bits(half).to_f32().to_ne_bytes());

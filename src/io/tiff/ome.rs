@@ -23,7 +23,9 @@ pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Res
         let found = format!("{channels} channels in pages of {samples}");
         return Err(Error::format(path, found, "OME metadata that fit the pages"));
     }
-    let axes = Axes { planes, channels, times, channel_names: &image.channels };
+    // Names count where each channel has one; the samples of colours share theirs.
+    let channel_names = if image.channels.len() == channels { &image.channels[..] } else { &[] };
+    let axes = Axes { planes, channels, times, channel_names };
     let (channel, time) = axes.choose(path, selection)?;
     let at = |z| [z, channel / samples, time];
     let layout = Layout { image, sizes: [planes, channels / samples, times] };
@@ -32,7 +34,7 @@ pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Res
         let page = order[layout.place(at(z))].ok_or_else(|| missing(path, at(z)))?;
         Ok(Plane { page, sample: channel % samples })
     });
-    Ok(Stack { planes: planes.collect::<Result<_>>()?, spacing: spacing(image), flavour: "OME-TIFF" })
+    Ok(Stack { planes: planes.collect::<Result<_>>()?, spacing: spacing(path, image), flavour: "OME-TIFF" })
 }
 
 fn missing(path: &Path, [z, channel, time]: [usize; 3]) -> Error {
@@ -59,20 +61,20 @@ fn single<'a>(path: &Path, document: &'a Document) -> Result<&'a Image> {
     }
 }
 
-fn spacing(image: &Image) -> Option<Spacing> {
-    match image.edges {
-        [None, None, None] | [_, None, None] => None,
-        [z, y, x] => {
-            let across = x.or(y).unwrap_or(1.0);
-            Spacing::checked([z, y, x].map(|edge| edge.unwrap_or(across)))
-        }
+/// The voxel size; x may stand for y, but nothing for the distance of planes.
+fn spacing(path: &Path, image: &Image) -> Option<Spacing> {
+    let [z, y, x] = image.edges;
+    let across = [y.or(x)?, x.or(y)?];
+    if z.is_none() {
+        tracing::warn!("{}: its OME metadata state no distance of planes; give --spacing", path.display());
     }
+    Spacing::checked([z?, across[0], across[1]])
 }
 
 /// The voxel size that a document with one image states.
-pub(super) fn stated_spacing(text: &str) -> Option<Spacing> {
+pub(super) fn stated_spacing(path: &Path, text: &str) -> Option<Spacing> {
     let document = Document::read(text).ok()?;
-    spacing(document.images.first().filter(|_| document.images.len() == 1)?)
+    spacing(path, document.images.first().filter(|_| document.images.len() == 1)?)
 }
 
 /// Where the planes of an image are.
@@ -120,9 +122,13 @@ impl Layout<'_> {
         for k in 0..count {
             let (index, place) = (data.page.unwrap_or(0).saturating_add(k), first.saturating_add(k));
             let page = pages.list.binary_search_by_key(&index, |page| page.index).ok();
-            let stands = (pages.list.len() == 1 && pages.list[0].is_plain()).then_some(index);
+            let stands = pages.one_stands_for_all().then_some(index);
             match (page.or(stands), order.get_mut(place)) {
-                (Some(page), Some(entry)) => *entry = Some(page),
+                (Some(page), Some(entry)) if entry.is_none() => *entry = Some(page),
+                (Some(_), Some(_)) => {
+                    let found = format!("two pages for plane {place} in its OME metadata");
+                    return Err(Error::format(path, found, "a page for each plane"));
+                }
                 (None, _) => {
                     let expected = format!(
                         "page {}, as its OME metadata say; was it cut short?",

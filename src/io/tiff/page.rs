@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::directory::{Directory, File, tag};
+use super::shaped;
 use crate::error::{Error, Result};
 use crate::volume::Dtype;
 
@@ -21,8 +22,8 @@ pub(super) struct Pages<'a> {
 pub(super) struct Page {
     /// Its place in the file's chain of pages, previews included.
     pub(super) index: usize,
-    /// The first of its descriptions.
-    pub(super) description: Option<String>,
+    /// Whether its first description is a note of tifffile's.
+    pub(super) has_note: bool,
     pub(super) width: usize,
     pub(super) height: usize,
     /// Values of each pixel: channels.
@@ -94,10 +95,15 @@ impl<'a> Pages<'a> {
         let (file, first) = File::open(path, bytes)?;
         let directories = file.chain(first)?;
         let mut list = Vec::with_capacity(directories.len());
-        for (index, directory) in directories.iter().enumerate() {
-            if !is_preview(directory) {
-                list.push(Page::read(path, directory, index)?);
+        let mut named = 0;
+        for (index, directory) in directories.iter().enumerate().filter(|(_, it)| !is_preview(it)) {
+            let page = Page::read(path, directory, index)?;
+            named += page.chunks.offsets.len() + page.chunks.lengths.len();
+            if named > bytes.len() {
+                let found = format!("{named} strips or tiles in a file of {} bytes", bytes.len());
+                return Err(Error::format(path, found, "pages with strips of their own"));
             }
+            list.push(page);
         }
         if list.is_empty() {
             return Err(Error::format(path, "reduced-resolution pages only", "a 3D stack"));
@@ -105,11 +111,18 @@ impl<'a> Pages<'a> {
         let edges = [tag::Y_RESOLUTION, tag::X_RESOLUTION].map(|tag| directories[0].reciprocal(tag));
         Ok(Pages { file, list, descriptions: directories[0].descriptions(), edges })
     }
+
+    /// Whether there is one page whose planes could follow each other in the file, described by that page alone.
+    pub(super) fn one_stands_for_all(&self) -> bool {
+        matches!(&self.list[..], [page] if page.is_plain() && page.samples == 1)
+    }
 }
 
-/// Pages that repeat a plane at a lower resolution do not count.
+/// Pages that repeat a plane at a lower resolution, or say which pixels of one are opaque, do not count.
 fn is_preview(directory: &Directory) -> bool {
-    matches!(directory.first(tag::NEW_SUBFILE_TYPE), Ok(Some(kind)) if kind & 1 == 1)
+    const REDUCED: u64 = 1;
+    const MASK: u64 = 4;
+    matches!(directory.first(tag::NEW_SUBFILE_TYPE), Ok(Some(kind)) if kind & (REDUCED | MASK) != 0)
 }
 
 impl Page {
@@ -122,11 +135,12 @@ impl Page {
             }
         };
         let (width, height) = (extent(tag::IMAGE_WIDTH)?, extent(tag::IMAGE_LENGTH)?);
+        refuse_depth(path, directory)?;
         let samples = directory.first(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1).clamp(1, 0xffff) as usize;
         check_interpretation(path, directory, samples)?;
         Ok(Page {
             index,
-            description: directory.descriptions().into_iter().next(),
+            has_note: directory.descriptions().first().is_some_and(|text| shaped::is_note(text)),
             width,
             height,
             samples,
@@ -173,6 +187,17 @@ impl Page {
     }
 }
 
+/// Refuses pages that hold several planes, one behind the other.
+fn refuse_depth(path: &Path, directory: &Directory) -> Result<()> {
+    for tag in [tag::IMAGE_DEPTH, tag::TILE_DEPTH] {
+        if let Some(depth @ 2..) = directory.first(tag)? {
+            let found = format!("pages or tiles of {depth} planes each");
+            return Err(Error::format(path, found, "one plane a page: save it without volumetric tiles"));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses pages whose numbers are no intensities or labels. A palette and an inverted display are only ways to show
 /// numbers, which stay as they were measured.
 fn check_interpretation(path: &Path, directory: &Directory, samples: usize) -> Result<()> {
@@ -214,16 +239,11 @@ impl Coding {
         Ok(coding)
     }
 
-    /// Whether the numbers are floating point.
-    pub(super) fn is_float(self) -> bool {
-        matches!(self.dtype, Dtype::F32 | Dtype::F64)
-    }
-
     fn check_predictor(self, path: &Path) -> Result<()> {
         let fits = match self.predictor {
             Predictor::None => true,
             Predictor::Horizontal => matches!(self.bits, 8 | 16 | 32 | 64),
-            Predictor::FloatingPoint => self.is_float(),
+            Predictor::FloatingPoint => self.dtype.is_float(),
         };
         if fits {
             return Ok(());
@@ -309,17 +329,18 @@ impl Chunks {
             Ok(values.into_iter().map(|value| usize::try_from(value).unwrap_or(usize::MAX)).collect())
         };
         let chunks = Chunks { shape, tiled, planar, offsets: places(offsets)?, lengths: places(lengths)? };
-        let wanted = chunks.across(size) * if planar { samples } else { 1 };
-        if chunks.offsets.len() < wanted {
+        let wanted = chunks.across(size).checked_mul(if planar { samples } else { 1 });
+        if wanted.is_none_or(|wanted| chunks.offsets.len() < wanted) {
             let found = format!("{} strips or tiles of a page", chunks.offsets.len());
-            return Err(Error::format(path, found, format!("{wanted} for {} x {} pixels", size[0], size[1])));
+            let expected = format!("enough of {:?} for {} x {} pixels", chunks.shape, size[0], size[1]);
+            return Err(Error::format(path, found, expected));
         }
         Ok(chunks)
     }
 
     /// How many chunks cover a page of `size` rows and columns, for one sample.
     pub(super) fn across(&self, size: [usize; 2]) -> usize {
-        size[0].div_ceil(self.shape[0]) * size[1].div_ceil(self.shape[1])
+        size[0].div_ceil(self.shape[0]).saturating_mul(size[1].div_ceil(self.shape[1]))
     }
 }
 

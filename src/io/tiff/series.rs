@@ -77,9 +77,10 @@ impl<'a> Writer<'a> {
     /// Tells the texts of the first page apart: OME's come before ImageJ's, which some programs add.
     fn of(pages: &'a Pages) -> Self {
         let find = |is: fn(&str) -> bool| pages.descriptions.iter().find(|text| is(text));
-        if let Some(text) =
-            find(|text| text.trim_start_matches(['\u{feff}', ' ']).starts_with('<') && text.contains("OME"))
-        {
+        if let Some(text) = find(|text| {
+            text.trim_start_matches(['\u{feff}', ' ']).starts_with('<')
+                && (text.contains("<OME") || text.contains(":OME"))
+        }) {
             Writer::Ome(text)
         } else if let Some(text) = find(|text| text.starts_with("ImageJ=")) {
             Writer::ImageJ(text)
@@ -117,10 +118,11 @@ pub(super) fn single_plane(pages: &Pages, selection: &Selection) -> Result<Stack
         return Err(Error::format(path, found, "a single plane, as the other files of the folder"));
     }
     let (spacing, flavour) = match Writer::of(pages) {
-        Writer::Ome(text) => (ome::stated_spacing(text), "OME-TIFF"),
+        Writer::Ome(text) => (ome::stated_spacing(path, text), "OME-TIFF"),
         Writer::ImageJ(text) => (imagej::stated_spacing(pages, text), "ImageJ TIFF"),
         _ => (None, "TIFF"),
     };
+    // The folder has several planes.
     let axes = Axes { planes: 2, channels: pages.list[0].samples, times: 1, channel_names: &[] };
     let (sample, _) = axes.choose(path, selection)?;
     Ok(Stack { planes: vec![Plane { page: 0, sample }], spacing, flavour })
@@ -147,7 +149,7 @@ pub(super) fn single_image(path: &Path, page: &Page) -> Error {
 /// An error where the metadata announce another number of planes than there are. One plain page may stand for all.
 pub(super) fn require_planes(pages: &Pages, announced: usize, flavour: &str) -> Result<()> {
     let there = pages.list.len();
-    if announced == there || (there == 1 && pages.list[0].is_plain()) {
+    if announced == there || pages.one_stands_for_all() {
         return Ok(());
     }
     let expected = format!("{announced}, as its {flavour} metadata say; was it cut short?");

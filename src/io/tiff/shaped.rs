@@ -43,7 +43,7 @@ pub(super) fn interpret(pages: &Pages, text: &str, selection: &Selection) -> Res
 /// Whether each page is a plane that was appended with a note of its own. Larger arrays of one file are refused.
 fn appended(pages: &Pages, announced: usize) -> Result<bool> {
     let count = pages.list.len();
-    let notes = pages.list.iter().filter(|page| page.description.as_deref().is_some_and(is_note)).count();
+    let notes = pages.list.iter().filter(|page| page.has_note).count();
     if notes <= 1 || announced >= count {
         return Ok(false);
     }
@@ -65,7 +65,10 @@ fn stack(
     selection: &Selection,
 ) -> Result<Stack> {
     let extent = |letter| outer.iter().find(|axis| axis.0 == letter).map_or(1, |axis| axis.1);
-    if outer.iter().any(|axis| !"ZCT".contains(axis.0)) || (samples > 1 && extent('C') > 1) {
+    let repeated = |k: usize| outer[..k].iter().any(|axis| axis.0 == outer[k].0);
+    if (0..outer.len()).any(|k| !"ZCT".contains(outer[k].0) || repeated(k))
+        || (samples > 1 && extent('C') > 1)
+    {
         return Err(note.unclear(path));
     }
     let axes =
