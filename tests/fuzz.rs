@@ -2,7 +2,7 @@
 //! allocation that the file cannot justify, or none within ten seconds.
 //!
 //! Runs for [`SECONDS`] in all; `TASCAN_FUZZ_SECONDS=36000 cargo test --release --test fuzz` runs for hours. The seed is
-//! printed, `TASCAN_FUZZ_SEED` sets it. A file that fails is kept in `target/fuzz`.
+//! printed, `TASCAN_FUZZ_SEED` sets it. A file that fails is kept in `target/fuzz`, as `PARSER-now` if the program ended.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,8 +196,7 @@ fn fuzz(target: &Target, time: Duration, seed: u64) -> u64 {
     let seeds = seeds(target.endings);
     assert!(!seeds.is_empty(), "{}: no file to damage", target.name);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(format!("damaged.{}", target.endings[0]));
+    let path = kept(target, "now");
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed() < time {
         let mut bytes = seeds[random.random_range(0..seeds.len())].clone();
@@ -205,21 +204,21 @@ fn fuzz(target: &Target, time: Duration, seed: u64) -> u64 {
         damage(&mut bytes, other, &mut random);
         fs::write(&path, &bytes).unwrap();
         if let Some(failure) = failure(target, &path, bytes.len()) {
-            let kept = keep(target, &path, seed, count);
+            let kept = kept(target, &format!("{seed}-{count}"));
+            fs::rename(&path, &kept).unwrap();
             panic!("{}: {failure}, with {}", target.name, kept.display());
         }
         count += 1;
     }
+    fs::remove_file(&path).unwrap();
     count
 }
 
-/// Keeps a file that a parser failed on.
-fn keep(target: &Target, path: &Path, seed: u64, count: u64) -> PathBuf {
+/// The place of a file in `target/fuzz`, where it stays if the parser ends the program.
+fn kept(target: &Target, name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
     fs::create_dir_all(&folder).unwrap();
-    let kept = folder.join(format!("{}-{seed}-{count}.{}", target.name, target.endings[0]));
-    fs::copy(path, &kept).unwrap();
-    kept
+    folder.join(format!("{}-{name}.{}", target.name, target.endings[0]))
 }
 
 fn environment(name: &str) -> Option<u64> {
@@ -247,5 +246,21 @@ fn a_header_that_claims_four_gibibytes_allocates_nothing() {
     bytes.resize(128, b' ');
     fs::write(&path, &bytes).unwrap();
     assert_eq!(failure(&TARGETS[2], &path, 128), None);
+    assert!(io::open(&path, Role::Raw).is_err());
+}
+
+/// A single page that its metadata make to stand for four billion planes.
+#[test]
+fn a_page_that_stands_for_more_planes_than_the_file_has_bytes_is_refused() {
+    let mut bytes =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/files/imagej_single_page.tif"))
+            .unwrap();
+    let text = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).position(|there| there == word).unwrap();
+    let (start, old) = (text(&bytes, b"images=3\nslices=3\n"), b"images=3\nslices=3\n".len());
+    bytes[start..start + old].copy_from_slice(b"slices=4294967295\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("claims.tif");
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(failure(&TARGETS[0], &path, bytes.len()), None);
     assert!(io::open(&path, Role::Raw).is_err());
 }

@@ -58,7 +58,7 @@ fn images_that_are_no_single_grey_volume() {
     let channels = "ImageJ=1.54f\nimages=6\nchannels=2\nslices=3\nhyperstack=true\n";
     pages::<Gray8>(&sandbox, "channels.tif", 6, Some(channels));
     sandbox.fails("segment flat.tif -o labels.tif", &["flat.tif", "expected a 3D stack"]);
-    sandbox.fails("segment colour.tif -o labels.tif", &["colour.tif", "expected one grey value"]);
+    sandbox.fails("segment colour.tif -o labels.tif", &["colour.tif", "3 channels", "--channel"]);
     sandbox.fails("segment series.tif -o labels.tif", &["series.tif", "3 time points"]);
     sandbox.fails("segment channels.tif -o labels.tif", &["channels.tif", "2 channels"]);
 }

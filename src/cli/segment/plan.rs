@@ -33,17 +33,23 @@ pub fn are_several(inputs: &[PathBuf]) -> bool {
     inputs.len() > 1 || !inputs.iter().all(|input| is_one_volume(input))
 }
 
-/// One job an input. `output` is a file for a single input, and a folder, made where it is missing, for several or where
-/// it is one.
+/// One job an input. `output` is a file for a single input, and a folder for several or where it is one. The planes of a
+/// folder become a file too, unless the output's name has no ending: then that is the name of a folder, made where it is
+/// missing.
 ///
 /// # Errors
-/// Where a folder holds no volume or cannot be read, where two inputs would become one file, and where the folder cannot
-/// be made.
+/// Where a folder holds no volume or cannot be read, and where two inputs would become one file.
 pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
-    // The planes of a folder become a file, unless the output's name has no ending.
-    let bare = output.extension().is_none() && inputs.iter().any(|input| input.is_dir());
-    if !are_several(inputs) && !bare && !output.is_dir() && !ends_in_separator(output) {
+    let several = are_several(inputs);
+    let beside_planes = !several && inputs[0].is_dir() && output.extension().is_none();
+    if !several && !beside_planes && !output.is_dir() && !ends_in_separator(output) {
         return Ok(vec![Job { input: inputs[0].clone(), output: output.to_owned() }]);
+    }
+    if beside_planes && !output.exists() {
+        fs::create_dir(output).map_err(|source| Error::io(output, source))?;
+    }
+    if !output.is_dir() {
+        return Err(Error::format(output, "no such folder", "the folder for the labels of the inputs"));
     }
     let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
     let mut jobs = Vec::new();
@@ -54,9 +60,6 @@ pub fn jobs(inputs: &[PathBuf], output: &Path) -> Result<Vec<Job>> {
             return Err(Error::format(output, both, "inputs of different names"));
         }
         jobs.push(Job { input, output });
-    }
-    if !output.is_dir() {
-        fs::create_dir(output).map_err(|source| Error::io(output, source))?;
     }
     Ok(jobs)
 }

@@ -147,7 +147,7 @@ fn convert_row(chunk: Chunk, sample: usize, row: &[u8], target: &mut [u8]) {
 /// Number `number` of a row of `bits`-bit integers. Whole bytes follow the file's order; any other widths are one run of
 /// bits, the highest first (TIFF 6.0, section 8).
 fn integer(chunk: Chunk, row: &[u8], number: usize, bits: usize) -> u32 {
-    if bits % 8 == 0 {
+    if bits.is_multiple_of(8) {
         let bytes = &row[number * bits / 8..][..bits / 8];
         let join = |value: u32, &byte: &u8| value << 8 | u32::from(byte);
         return if chunk.big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) };

@@ -146,10 +146,12 @@ pub(super) fn single_image(path: &Path, page: &Page) -> Error {
     Error::format(path, format!("a 2D image, {}", page.describe()), expected)
 }
 
-/// An error where the metadata announce another number of planes than there are. One plain page may stand for all.
+/// An error where the metadata announce another number of planes than there are. One plain page may stand for all, which
+/// take at least a byte each.
 pub(super) fn require_planes(pages: &Pages, announced: usize, flavour: &str) -> Result<()> {
     let there = pages.list.len();
-    if announced == there || pages.one_stands_for_all() {
+    let could_follow = pages.one_stands_for_all() && announced <= pages.file.bytes.len();
+    if announced == there || could_follow {
         return Ok(());
     }
     let expected = format!("{announced}, as its {flavour} metadata say; was it cut short?");
