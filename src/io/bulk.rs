@@ -66,7 +66,7 @@ impl Bulk {
             };
             return Err(self.wrong(format!("{there} bytes of voxels"), expected));
         }
-        Ok((raster.store(Box::new(self.map), start), raster.has_whole_rows()))
+        Ok(raster.store(Box::new(self.map), start))
     }
 
     /// The volume among the numbers that `stream` decodes from `len` bytes of the file.
@@ -95,7 +95,7 @@ impl Bulk {
             return Err(self.wrong(found, format!("{wanted}, as size and number type say")));
         }
         let bytes: Bytes = owned_bytes(bytes);
-        Ok(raster.store(bytes, 0))
+        Ok(raster.store(bytes, 0).0)
     }
 
     /// An error about compressed numbers.

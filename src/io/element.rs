@@ -45,8 +45,8 @@ impl Element {
     /// The voxels at `strided` in an array's bytes, and whether they stay in these bytes.
     pub(super) fn store(&self, bytes: Bytes, strided: &Strided) -> (Store, bool) {
         let (dtype, shape) = (self.dtype, strided.shape);
-        if strided.is_contiguous() && self.form == Form::Plain {
-            return (Store::contiguous(bytes, strided.start, shape, dtype, self.swapped), true);
+        if strided.has_whole_rows() && self.form == Form::Plain {
+            return (strided.rows(bytes, self.swapped), true);
         }
         let all = (*bytes).as_ref();
         let gathered = (!strided.is_contiguous()).then(|| strided.gather(all));

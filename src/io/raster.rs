@@ -2,12 +2,13 @@
 //! volume, where channels and time points may stand at any place among the axes.
 use std::path::Path;
 
-use rayon::prelude::*;
-
+use super::axes::Cut;
 use super::check_shape;
+use super::element::Element;
 use super::selection::{Extra, Pick, Selection};
+use super::strided::Strided;
 use crate::error::{Error, Result};
-use crate::volume::{Bytes, Dtype, Sample, Shape, Store, for_dtype, owned_bytes};
+use crate::volume::{Bytes, Dtype, Shape, Store};
 
 /// What an axis stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +29,10 @@ pub(super) struct Axis {
 /// The numbers of a run that are the volume.
 pub(super) struct Raster {
     pub(super) shape: Shape,
-    dtype: Dtype,
-    swapped: bool,
-    /// Number of the first voxel in the run.
-    first: usize,
-    /// How many numbers further the next voxel along z, y and x is.
-    strides: Shape,
+    element: Element,
+    /// The axes' extents, fastest first, and the volume among them.
+    extents: Vec<u64>,
+    cut: Cut,
     /// Shape of the whole run, with all channels and time points counted as planes.
     pub(super) whole: Shape,
 }
@@ -51,63 +50,27 @@ impl Raster {
         selection: &Selection,
     ) -> Result<Self> {
         let [x, y, z] = spatial(path, axes)?;
-        let extents = [z, y, x].map(|axis| axes[axis].extent);
+        let extents: Vec<u64> = axes.iter().map(|axis| axis.extent).collect();
         let others = axes.iter().filter(|axis| axis.kind != Kind::Space);
-        let planes = others.fold(extents[0], |planes, axis| planes.saturating_mul(axis.extent));
-        let whole = check_shape(path, &[planes, extents[1], extents[2]], dtype)?;
-        let strides = strides(axes);
+        let planes = others.fold(extents[z], |planes, axis| planes.saturating_mul(axis.extent));
+        let whole = check_shape(path, &[planes, extents[y], extents[x]], dtype)?;
         let channel = position(path, axes, Kind::Channel, selection.channel.as_ref())?;
         let time = position(path, axes, Kind::Time, selection.time.as_ref())?;
-        let first = [channel, time].iter().flatten().map(|&(axis, number)| strides[axis] * number).sum();
-        let shape = extents.map(|extent| extent as usize);
-        Ok(Raster { shape, dtype, swapped, first, strides: [z, y, x].map(|axis| strides[axis]), whole })
+        let mut cut = Cut { zyx: [z, y, x], position: vec![0; axes.len()] };
+        [channel, time].into_iter().flatten().for_each(|(axis, number)| cut.position[axis] = number as u64);
+        let shape = cut.extents(&extents).map(|extent| extent as usize);
+        Ok(Raster { shape, element: Element::plain(dtype, swapped), extents, cut, whole })
     }
 
     /// Bytes of the whole run.
     pub(super) fn len(&self) -> usize {
-        self.whole.iter().product::<usize>() * self.dtype.size()
+        self.whole.iter().product::<usize>() * self.element.size
     }
 
-    /// Whether the rows along x lie as a volume has them, so that no number has to be moved.
-    pub(super) fn has_whole_rows(&self) -> bool {
-        self.shape[2] == 1 || self.strides[2] == 1
-    }
-
-    /// The voxels in `bytes`, of which the run takes those from `start` on; copied only where values along x lie apart.
-    pub(super) fn store(&self, bytes: Bytes, start: usize) -> Store {
-        let [planes, rows, columns] = self.shape;
-        let size = self.dtype.size();
-        if !self.has_whole_rows() {
-            let run = &(*bytes).as_ref()[start..];
-            let gathered = for_dtype!(self.dtype, S => owned_bytes(self.gathered::<S>(run)));
-            return Store::contiguous(gathered, 0, self.shape, self.dtype, self.swapped);
-        }
-        let together = rows == 1 || self.strides[1] == columns;
-        let rows_per_run = if together { rows } else { 1 };
-        let begins = (0..planes).flat_map(|z| (0..rows).step_by(rows_per_run).map(move |y| (z, y)));
-        let runs = begins.map(|(z, y)| start + self.number(z, y) * size).collect();
-        Store { bytes, runs, rows_per_run, swapped: self.swapped }
-    }
-
-    /// The number in the run of the first voxel of a row.
-    fn number(&self, z: usize, y: usize) -> usize {
-        self.first + z * self.strides[0] + y * self.strides[1]
-    }
-
-    /// The voxels of the volume alone, in z, y, x order; their bytes keep their order.
-    fn gathered<S: Sample>(&self, run: &[u8]) -> Vec<S> {
-        let [planes, rows, columns] = self.shape;
-        let (size, step) = (size_of::<S>(), self.strides[2]);
-        let mut voxels = vec![S::default(); planes * rows * columns];
-        voxels.par_chunks_mut(rows * columns).enumerate().for_each(|(z, plane)| {
-            for (y, row) in plane.chunks_mut(columns).enumerate() {
-                let begin = self.number(z, y);
-                for (x, voxel) in row.iter_mut().enumerate() {
-                    *voxel = bytemuck::pod_read_unaligned(&run[(begin + x * step) * size..][..size]);
-                }
-            }
-        });
-        voxels
+    /// The voxels in `bytes`, of which the run takes those from `start` on, and whether they stay there: they are copied
+    /// only where values along x lie apart.
+    pub(super) fn store(&self, bytes: Bytes, start: usize) -> (Store, bool) {
+        self.element.store(bytes, &Strided::of(start, &self.extents, &self.cut, self.element.size, true))
     }
 }
 
@@ -122,12 +85,6 @@ fn spatial(path: &Path, axes: &[Axis]) -> Result<[usize; 3]> {
         let found = format!("{} axes of space among {}", spatial.len(), axes.len());
         Error::format(path, found, "a 3D volume: x, y, z")
     })
-}
-
-/// How many numbers further the next position along each axis is.
-fn strides(axes: &[Axis]) -> Vec<usize> {
-    let extents = axes.iter().map(|axis| axis.extent as usize);
-    extents.scan(1, |next, extent| Some(std::mem::replace(next, *next * extent))).collect()
 }
 
 /// The axis along which `pick` chooses, with the position that it chooses; `None` where there is no such axis.

@@ -3,7 +3,7 @@ use ndarray::parallel::prelude::*;
 use rayon::slice::ParallelSliceMut;
 
 use super::axes::Cut;
-use crate::volume::Shape;
+use crate::volume::{Bytes, Shape, Store};
 
 /// Where the voxels of a volume lie in a run of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,26 @@ impl Strided {
         (0..3).all(|axis| self.shape[axis] == 1 || self.steps[axis] == wanted[axis])
     }
 
+    /// Whether the values along x lie one behind the other, so that rows can be read where they are.
+    pub(super) fn has_whole_rows(&self) -> bool {
+        self.shape[2] == 1 || self.steps[2] == self.size
+    }
+
+    /// The rows where they lie in `bytes`, which have whole rows.
+    pub(super) fn rows(&self, bytes: Bytes, swapped: bool) -> Store {
+        let [planes, rows, columns] = self.shape;
+        let together = rows == 1 || self.steps[1] == columns * self.size;
+        let rows_per_run = if together { rows } else { 1 };
+        let begins = (0..planes).flat_map(|z| (0..rows).step_by(rows_per_run).map(move |y| (z, y)));
+        let runs = begins.map(|(z, y)| self.row(z, y)).collect();
+        Store { bytes, runs, rows_per_run, swapped }
+    }
+
+    /// The first byte of a row.
+    fn row(&self, z: usize, y: usize) -> usize {
+        self.start + z * self.steps[0] + y * self.steps[1]
+    }
+
     /// Bytes of all voxels.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product::<usize>() * self.size
@@ -57,7 +77,7 @@ impl Strided {
         let planes = gathered.par_chunks_exact_mut(rows * columns * self.size).enumerate();
         planes.for_each(|(z, plane)| {
             for (y, row) in plane.chunks_exact_mut(columns * self.size).enumerate() {
-                self.copy_row(bytes, self.start + z * self.steps[0] + y * self.steps[1], row);
+                self.copy_row(bytes, self.row(z, y), row);
             }
         });
         gathered
