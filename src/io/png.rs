@@ -1,7 +1,7 @@
 //! PNG, for single planes: 8 or 16 bits of grey.
 use std::path::Path;
 
-use ::png::{BitDepth, ColorType, Decoder, Transformations};
+use ::png::{BitDepth, ColorType, Decoder, Info, Transformations};
 
 use super::mapped::Mapped;
 use super::{Extra, Selection};
@@ -19,30 +19,33 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     let mut decoder = Decoder::new(std::io::Cursor::new(map.as_ref()));
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(broken)?;
-    let info = reader.info();
-    let dtype = match (info.color_type, info.bit_depth) {
-        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => Dtype::U8,
-        (ColorType::Grayscale, BitDepth::Sixteen) => Dtype::U16,
-        (color, depth) => {
-            let found = format!("a PNG of {color:?} with {} bits", depth as u8);
-            return Err(Error::format(
-                path,
-                found,
-                "8 or 16 bits of grey: export the membrane channel alone",
-            ));
-        }
-    };
-    let shape = super::check_shape(path, &[1, info.height.into(), info.width.into()], dtype)?;
+    let (height, width) = (reader.info().height, reader.info().width);
+    let dtype = number_type(path, reader.info())?;
+    let shape = super::check_shape(path, &[1, height.into(), width.into()], dtype)?;
     let mut bytes = super::room(path, map.as_ref().len(), shape, dtype)?;
     reader.next_frame(&mut bytes).map_err(broken)?;
-    let origin = Origin {
+    // PNG's numbers have their highest byte first.
+    let store = Store::contiguous(owned_bytes(bytes), 0, shape, dtype, super::is_foreign(true));
+    Ok(Volume { shape, dtype, spacing: None, origin: origin(path), store })
+}
+
+fn number_type(path: &Path, info: &Info) -> Result<Dtype> {
+    match (info.color_type, info.bit_depth) {
+        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => Ok(Dtype::U8),
+        (ColorType::Grayscale, BitDepth::Sixteen) => Ok(Dtype::U16),
+        (color, depth) => {
+            let found = format!("a PNG of {color:?} with {} bits", depth as u8);
+            Err(Error::format(path, found, "8 or 16 bits of grey: export the membrane channel alone"))
+        }
+    }
+}
+
+fn origin(path: &Path) -> Origin {
+    Origin {
         path: path.to_owned(),
         dataset: None,
         format: "PNG".into(),
         compression: "deflate".into(),
         mapped: false,
-    };
-    // PNG's numbers have their highest byte first.
-    let store = Store::contiguous(owned_bytes(bytes), 0, shape, dtype, cfg!(target_endian = "little"));
-    Ok(Volume { shape, dtype, spacing: None, origin, store })
+    }
 }

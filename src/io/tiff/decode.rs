@@ -63,21 +63,7 @@ fn unpack(
     buffer: &mut Vec<u8>,
 ) -> Result<bool, String> {
     let wanted = chunk.bytes().ok_or("a strip or tile of impossible size")?;
-    let offset = page.chunks.offsets[index];
-    let stated = page.chunks.lengths.get(index).copied().filter(|&bytes| bytes > 0);
-    if offset == 0 && stated.is_none() {
-        return Ok(false);
-    }
-    let length = match (stated, page.coding.compression) {
-        (_, Compression::None) => wanted,
-        (Some(bytes), _) => bytes,
-        (None, _) => return Err("a compressed strip or tile of unknown length".into()),
-    };
-    if wanted / MOST_SHRUNK > length {
-        return Err(format!("a strip or tile of {length} bytes that claims {wanted}"));
-    }
-    let end = offset.checked_add(length).filter(|&end| end <= file.bytes.len());
-    let bytes = &file.bytes[offset..end.ok_or("a strip or tile beyond the end of the file")?];
+    let Some(bytes) = packed(file, page, index, wanted)? else { return Ok(false) };
     buffer.clear();
     buffer.resize(wanted, 0);
     match page.coding.reversed_bits {
@@ -88,6 +74,26 @@ fn unpack(
         }
     }
     Ok(true)
+}
+
+/// The bytes of chunk number `index` of a page as they lie in the file, from which `wanted` will come; `None` where it was
+/// left out.
+fn packed<'a>(file: &File<'a>, page: &Page, index: usize, wanted: usize) -> Result<Option<&'a [u8]>, String> {
+    let offset = page.chunks.offsets[index];
+    let stated = page.chunks.lengths.get(index).copied().filter(|&bytes| bytes > 0);
+    if offset == 0 && stated.is_none() {
+        return Ok(None);
+    }
+    let length = match (stated, page.coding.compression) {
+        (_, Compression::None) => wanted,
+        (Some(bytes), _) => bytes,
+        (None, _) => return Err("a compressed strip or tile of unknown length".into()),
+    };
+    if wanted / MOST_SHRUNK > length {
+        return Err(format!("a strip or tile of {length} bytes that claims {wanted}"));
+    }
+    let end = offset.checked_add(length).filter(|&end| end <= file.bytes.len());
+    Ok(Some(&file.bytes[offset..end.ok_or("a strip or tile beyond the end of the file")?]))
 }
 
 /// Fills `target`; an error where there is too little, or where the bytes are of no such kind.

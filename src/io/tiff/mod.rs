@@ -93,31 +93,31 @@ fn mapped_runs(pages: &Pages, planes: &[Plane], shape: Shape) -> Result<Option<(
     if !used.all(Page::is_plain) {
         return Ok(None);
     }
-    let first = &pages.list[0];
-    let row_bytes = shape[2] * first.coding.dtype.size();
+    let row_bytes = shape[2] * pages.list[0].coding.dtype.size();
     let stands_for_all = planes.iter().any(|plane| plane.page >= pages.list.len());
     let starts: Option<Vec<usize>> =
         planes.iter().map(|plane| page_of(pages, plane).contiguous_start(plane.sample)).collect();
-    let (runs, rows) = match starts {
+    let found = match starts {
         Some(starts) if stands_for_all => {
-            (planes_after(pages, planes, starts[0], shape, row_bytes)?, shape[1])
+            Some((planes_after(pages, planes, starts[0], shape, row_bytes)?, shape[1]))
         }
-        Some(starts) => (starts, shape[1]),
+        Some(starts) => Some((starts, shape[1])),
         None if stands_for_all => {
             let found = "a single page, in strips with gaps, for all planes";
             return Err(Error::format(pages.file.path, found, "planes that follow each other"));
         }
-        None => {
-            let rows = first.chunks.shape[0];
-            if !pages.list.iter().all(|page| page.chunks.shape[0] == rows) {
-                return Ok(None);
-            }
-            let strips = planes.iter().flat_map(|plane| page_of(pages, plane).strips(plane.sample));
-            (strips.copied().collect(), rows)
-        }
+        None => strips(pages, planes),
     };
+    let Some((runs, rows)) = found else { return Ok(None) };
     within_file(pages, &runs, rows, shape, row_bytes)?;
     Ok(Some((runs, rows)))
+}
+
+/// The strips of all planes, and how many rows each has, where that is one number.
+fn strips(pages: &Pages, planes: &[Plane]) -> Option<(Vec<usize>, usize)> {
+    let rows = pages.list[0].chunks.shape[0];
+    let strips = planes.iter().flat_map(|plane| page_of(pages, plane).strips(plane.sample));
+    pages.list.iter().all(|page| page.chunks.shape[0] == rows).then(|| (strips.copied().collect(), rows))
 }
 
 /// Where the planes begin that follow each other from byte `start` on, all described by one page.

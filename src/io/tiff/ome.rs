@@ -121,26 +121,16 @@ impl Layout<'_> {
         let count = data.count.unwrap_or(if data.page.is_some() { 1 } else { order.len() - first });
         for k in 0..count {
             let (index, place) = (data.page.unwrap_or(0).saturating_add(k), first.saturating_add(k));
-            let page = pages.list.binary_search_by_key(&index, |page| page.index).ok();
-            let stands = pages.one_stands_for_all().then_some(index);
-            match (page.or(stands), order.get_mut(place)) {
-                (Some(page), Some(entry)) if entry.is_none() => *entry = Some(page),
-                (Some(_), Some(_)) => {
+            let page = page_number(pages, path, index)?;
+            match order.get_mut(place) {
+                Some(entry) if entry.is_none() => *entry = Some(page),
+                Some(_) => {
                     let found = format!("two pages for plane {place} in its OME metadata");
                     return Err(Error::format(path, found, "a page for each plane"));
                 }
-                (None, _) => {
-                    let expected = format!(
-                        "page {}, as its OME metadata say; was it cut short?",
-                        index.saturating_add(1)
-                    );
-                    return Err(Error::format(path, format!("{} planes", pages.list.len()), expected));
-                }
-                (_, None) => {
-                    let found = format!(
-                        "a TiffData element for {count} planes where {} are left",
-                        order.len() - first
-                    );
+                None => {
+                    let left = order.len() - first;
+                    let found = format!("a TiffData element for {count} planes where {left} are left");
                     return Err(Error::format(path, found, "OME metadata that fit the image"));
                 }
             }
@@ -165,4 +155,15 @@ impl Layout<'_> {
         let found = format!("planes that lie in other files, such as {other:?}, in its OME metadata");
         Err(Error::format(path, found, "all planes in one file: save the stack as one OME-TIFF"))
     }
+}
+
+/// The place among the pages at full resolution of the page that the metadata count as `index`.
+fn page_number(pages: &Pages, path: &Path, index: usize) -> Result<usize> {
+    let page = pages.list.binary_search_by_key(&index, |page| page.index).ok();
+    let follows = pages.one_stands_for_all().then_some(index);
+    page.or(follows).ok_or_else(|| {
+        let expected =
+            format!("page {}, as its OME metadata say; was it cut short?", index.saturating_add(1));
+        Error::format(path, format!("{} planes", pages.list.len()), expected)
+    })
 }
