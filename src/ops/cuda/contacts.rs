@@ -28,12 +28,16 @@ const PAIRS_PER_LABEL: usize = 16;
 ///
 /// # Errors
 /// Where the GPU has too little memory or refuses.
+///
+/// # Panics
+/// Where the volumes differ in extent.
 pub fn contacts(
     gpu: &Arc<Gpu>,
     labels: &DeviceVolume<u32>,
     core: Option<&DeviceVolume<u8>>,
     count: u32,
 ) -> Result<Contacts> {
+    assert!(core.is_none_or(|core| core.shape == labels.shape), "labels and core of one extent");
     let core = core.map_or(0, DeviceVolume::address);
     let found = pairs::collect(gpu, count as usize * PAIRS_PER_LABEL, |pairs| {
         let arguments = Arguments { labels: labels.address(), core, pairs, shape: extent(labels.shape) };

@@ -39,6 +39,9 @@ unsafe impl DeviceRepr for AlongColumns {}
 ///
 /// # Errors
 /// Where the GPU has too little memory or refuses.
+///
+/// # Panics
+/// Where the volumes differ in extent.
 pub fn fill(
     gpu: &Arc<Gpu>,
     labels: &mut DeviceVolume<u32>,
@@ -46,6 +49,7 @@ pub fn fill(
     metric: &Metric,
 ) -> Result<()> {
     let shape = labels.shape;
+    assert_eq!(shape, classes.shape, "labels and classes of one extent");
     let [row_best, column_best] = [DeviceVolume::<u64>::new(gpu, shape)?, DeviceVolume::new(gpu, shape)?];
     let arguments = AlongRows {
         labels: labels.address(),

@@ -29,12 +29,16 @@ const PAIRS_PER_LABEL: usize = 8;
 ///
 /// # Errors
 /// Where the GPU has too little memory or refuses.
+///
+/// # Panics
+/// Where the volumes differ in extent.
 pub fn saddles(
     gpu: &Arc<Gpu>,
     labels: &DeviceVolume<u32>,
     squared: &DeviceVolume<u32>,
     count: usize,
 ) -> Result<Vec<Saddle>> {
+    assert_eq!(labels.shape, squared.shape, "labels and distances of one extent");
     let found = pairs::collect(gpu, count * PAIRS_PER_LABEL, |pairs| {
         let shape = extent(labels.shape);
         let arguments = Saddles { labels: labels.address(), squared: squared.address(), pairs, shape };
