@@ -6,7 +6,7 @@ mod stored;
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ndarray::parallel::prelude::*;
@@ -83,6 +83,17 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// A file with one volume.
+    pub(crate) fn file(
+        path: &Path,
+        format: impl Into<String>,
+        compression: impl Into<String>,
+        mapped: bool,
+    ) -> Self {
+        let (format, compression) = (format.into(), compression.into());
+        Origin { path: path.to_owned(), dataset: None, format, compression, mapped }
+    }
+
     pub(crate) fn memory() -> Self {
         Origin {
             path: PathBuf::new(),

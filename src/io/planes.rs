@@ -59,13 +59,12 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     let shape = [files.len(), rows, columns];
     super::check_shape(path, &shape.map(|extent| extent as u64), first.dtype())?;
     let bytes = for_dtype!(first.dtype(), S => all::<S>(&files, &first, selection)?);
-    let origin = Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: format!("{} planes of {}", files.len(), first.origin.format),
-        compression: first.origin.compression.clone(),
-        mapped: false,
-    };
+    let origin = Origin::file(
+        path,
+        format!("{} planes of {}", files.len(), first.origin.format),
+        first.origin.compression.clone(),
+        false,
+    );
     let store = Store::contiguous(bytes, 0, shape, first.dtype(), false);
     Ok(Volume { shape, dtype: first.dtype(), spacing: first.spacing(), origin, store })
 }

@@ -26,7 +26,7 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
     reader.next_frame(&mut bytes).map_err(broken)?;
     // PNG's numbers have their highest byte first.
     let store = Store::contiguous(owned_bytes(bytes), 0, shape, dtype, super::is_foreign(true));
-    Ok(Volume { shape, dtype, spacing: None, origin: origin(path), store })
+    Ok(Volume { shape, dtype, spacing: None, origin: Origin::file(path, "PNG", "deflate", false), store })
 }
 
 fn number_type(path: &Path, info: &Info) -> Result<Dtype> {
@@ -37,15 +37,5 @@ fn number_type(path: &Path, info: &Info) -> Result<Dtype> {
             let found = format!("a PNG of {color:?} with {} bits", depth as u8);
             Err(Error::format(path, found, "8 or 16 bits of grey: export the membrane channel alone"))
         }
-    }
-}
-
-fn origin(path: &Path) -> Origin {
-    Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: "PNG".into(),
-        compression: "deflate".into(),
-        mapped: false,
     }
 }

@@ -89,3 +89,32 @@ fn other_kinds_of_files_are_answered_with_the_way_out() {
         sandbox.fails(&format!("info {file}"), &[file, way_out]);
     }
 }
+
+#[test]
+fn info_knows_every_kind_of_file() {
+    let sandbox = Sandbox::new();
+    let kinds = [
+        ("imagej_u8.tif", "ImageJ TIFF"),
+        ("ome_u16.ome.tif", "OME-TIFF"),
+        ("bigtiff_u16.tif", "TIFF (BigTIFF)"),
+        ("h5py_only.h5", "HDF5"),
+        ("h5_bdv.h5", "HDF5"),
+        ("imaris.ims", "HDF5"),
+        ("u16.npy", "NPY"),
+        ("stored.npz", "NPZ"),
+        ("itk_u16.mha", "MetaImage"),
+        ("itk_detached.mhd", "MetaImage"),
+        ("pynrrd_u16.nrrd", "NRRD"),
+        ("itk_u32.nhdr", "NRRD"),
+    ];
+    for (file, format) in kinds {
+        let lines =
+            sandbox.succeeds(&format!("info --json {}", oracle::data(&format!("files/{file}")).display()));
+        let about: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        assert_eq!(
+            (&about["format"], &about["shape"]),
+            (&format.into(), &serde_json::json!([3, 4, 5])),
+            "{file}"
+        );
+    }
+}

@@ -91,6 +91,11 @@ fn header_alone_is_refused(name: &str, instead: &str) {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// All voxels of a file that has to be readable.
+fn read(path: &Path) -> Array3<f32> {
+    io::open(path, Role::Raw).unwrap_or_else(|error| panic!("{error}")).to_f32()
+}
+
 /// Distinct values over the whole range of a type.
 fn ramp<T: Sample>(make: impl Fn(usize) -> T) -> Array3<T> {
     Array3::from_shape_vec((3, 5, 7), (0..105).map(make).collect()).unwrap()

@@ -1,12 +1,11 @@
 //! NRRD: headers as other programs write them or may write them, each in front of 3 x 4 x 5 voxels that hold their index.
 use std::io::Write;
-use std::path::Path;
 
-use ndarray::{Array3, Axis, stack};
+use ndarray::{Axis, stack};
 use tascan::io::{self, Pick, Role, Selection};
 use tascan::volume::{Dtype, Spacing};
 
-use super::{fixture, indices, little, message, save};
+use super::{fixture, indices, little, message, read, save};
 
 /// A header of 16-bit voxels without its last, empty line; `lines` may say more.
 fn header(lines: &str) -> String {
@@ -17,10 +16,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
-}
-
-fn read(path: &Path) -> Array3<f32> {
-    io::open(path, Role::Raw).unwrap_or_else(|error| panic!("{error}")).to_f32()
 }
 
 #[test]

@@ -197,6 +197,13 @@ fn chunks_with_voxels_left_out_give_the_loss_of_the_others() {
     assert_close(&gradient, &expected_gradient, 1e-9);
 }
 
+/// Probabilities, classes and weights of voxels, each by themselves.
+fn apart(voxels: &[([f32; CLASSES], u8, f32)]) -> (Vec<f32>, Vec<u8>, Vec<f32>) {
+    let probabilities = voxels.iter().flat_map(|(p, ..)| *p).collect();
+    let classes = voxels.iter().map(|&(_, class, _)| class).collect();
+    (probabilities, classes, voxels.iter().map(|&(.., weight)| weight).collect())
+}
+
 proptest! {
     #[test]
     fn voxels_left_out_have_no_part_in_the_loss(
@@ -206,9 +213,7 @@ proptest! {
             (prop::array::uniform3(0.05f32..1.0), prop_oneof![0u8..3, Just(NOT_COUNTED)], 0.1f32..3.0), 1..40
         ),
     ) {
-        let p: Vec<f32> = voxels.iter().flat_map(|(p, ..)| *p).collect();
-        let class: Vec<u8> = voxels.iter().map(|&(_, class, _)| class).collect();
-        let weight: Vec<f32> = voxels.iter().map(|&(.., weight)| weight).collect();
+        let (p, class, weight) = apart(&voxels);
         let mut gradient = vec![f32::NAN; p.len()];
         let loss = Loss { variant, cross_entropy };
         let value = loss.of(&p, Truth { class: &class, weight: &weight }, &mut gradient);
@@ -234,9 +239,7 @@ proptest! {
         cross_entropy in prop_oneof![Just(0.0), 0.01f64..1.0],
         voxels in prop::collection::vec((prop::array::uniform3(0.05f32..1.0), 0u8..3, 0.1f32..3.0), 1..40),
     ) {
-        let p: Vec<f32> = voxels.iter().flat_map(|(p, ..)| *p).collect();
-        let class: Vec<u8> = voxels.iter().map(|&(_, class, _)| class).collect();
-        let weight: Vec<f32> = voxels.iter().map(|&(.., weight)| weight).collect();
+        let (p, class, weight) = apart(&voxels);
         let mut gradient = vec![f32::NAN; p.len()];
         let loss = Loss { variant, cross_entropy };
         let value = loss.of(&p, Truth { class: &class, weight: &weight }, &mut gradient);

@@ -32,13 +32,7 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
         true => (decode(&header, bulk(path, &header, map)?, &raster, dtype)?, false),
         false => plain(&header, bulk(path, &header, map)?, &raster)?,
     };
-    let origin = Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: "MetaImage".into(),
-        compression: if compressed { "zlib" } else { "none" }.into(),
-        mapped,
-    };
+    let origin = Origin::file(path, "MetaImage", if compressed { "zlib" } else { "none" }, mapped);
     Ok(Volume { shape: raster.shape, dtype, spacing, origin, store })
 }
 

@@ -32,13 +32,7 @@ pub(super) fn open(path: &Path, selection: &Selection) -> Result<Volume> {
         true => (decode(&header, &bulk, start, &raster, dtype)?, false),
         false => plain(&header, bulk, start, &raster)?,
     };
-    let origin = Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: "NRRD".into(),
-        compression: if gzip { "gzip" } else { "none" }.into(),
-        mapped,
-    };
+    let origin = Origin::file(path, "NRRD", if gzip { "gzip" } else { "none" }, mapped);
     Ok(Volume { shape: raster.shape, dtype, spacing, origin, store })
 }
 

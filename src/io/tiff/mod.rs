@@ -47,13 +47,6 @@ fn open_as(
     let stack = interpret(&pages, selection)?;
     let first = &pages.list[0];
     let shape = shape_of(&pages, &stack.planes)?;
-    let origin = Origin {
-        path: path.to_owned(),
-        dataset: None,
-        format: format!("{}{}", stack.flavour, if pages.file.big { " (BigTIFF)" } else { "" }),
-        compression: first.coding.compression.to_string(),
-        mapped: false,
-    };
     let (store, mapped) = match mapped_runs(&pages, &stack.planes, shape)? {
         Some((runs, rows_per_run)) => {
             let swapped = crate::io::is_foreign(pages.file.big_endian);
@@ -61,8 +54,9 @@ fn open_as(
         }
         None => (decode::all(&pages, &stack.planes, shape)?, false),
     };
-    let dtype = first.coding.dtype;
-    Ok(Volume { shape, dtype, spacing: stack.spacing, origin: Origin { mapped, ..origin }, store })
+    let format = format!("{}{}", stack.flavour, if pages.file.big { " (BigTIFF)" } else { "" });
+    let origin = Origin::file(path, format, first.coding.compression.to_string(), mapped);
+    Ok(Volume { shape, dtype: first.coding.dtype, spacing: stack.spacing, origin, store })
 }
 
 /// The page of a plane; the first one where it stands for all.
