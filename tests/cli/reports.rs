@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ndarray::{Array3, Array4, Axis, stack};
 use serde_json::Value;
+use tascan::weights::Weights;
 
 use super::sandbox::Sandbox;
 use crate::oracle;
@@ -73,6 +74,37 @@ fn every_command_reads_the_chosen_channel() {
     sandbox.succeeds("segment channels.npy -o chosen.tif --channel 1");
     sandbox.succeeds("segment tissue.npy -o alone.tif");
     assert_eq!(sandbox.labels("chosen.tif"), sandbox.labels("alone.tif"));
+    let boundary =
+        |input: &str, output: &str| sandbox.succeeds(&format!("cluster --boundary {input} -o {output}"));
+    let scaled = membrane.mapv(|v| (v / 65535.0).clamp(0.0, 1.0));
+    ndarray_npy::write_npy(sandbox.path("map.npy"), &scaled).unwrap();
+    let maps: Array4<f32> = stack![Axis(0), scaled.mapv(|v| 1.0 - v), scaled];
+    ndarray_npy::write_npy(sandbox.path("maps.npy"), &maps).unwrap();
+    boundary("map.npy", "map.tif");
+    boundary("maps.npy --channel 1", "maps.tif");
+    assert_eq!(sandbox.labels("map.tif"), sandbox.labels("maps.tif"));
+}
+
+#[test]
+fn training_reads_the_chosen_channel() {
+    let sandbox = Sandbox::new();
+    two_channels(&sandbox);
+    sandbox.succeeds("segment tissue.npy -o truth.tif");
+    let config = |raw: &str| {
+        format!(
+            "steps = 1\n[[pairs]]\nraw = \"{raw}\"\nlabels = \"truth.tif\"\n[cuboids]\nbatch = 1\nsmallest = 16\nlargest = 16\n\
+             [validation]\nevery = 0\n"
+        )
+    };
+    fs::write(sandbox.path("one.toml"), config("tissue.npy")).unwrap();
+    fs::write(sandbox.path("two.toml"), config("channels.npy")).unwrap();
+    sandbox.succeeds("train --config one.toml --output one --device cpu");
+    sandbox.succeeds("train --config two.toml --output two --device cpu --channel 1");
+    let weights = |run: &str| Weights::load(sandbox.path(run).join("model.safetensors")).unwrap().values;
+    assert!(weights("one") == weights("two"), "one step on the same voxels");
+    assert!(fs::read_to_string(sandbox.path("two/run.toml")).unwrap().contains("channel = 1"));
+    let output = sandbox.run("train --config two.toml --output three --device cpu");
+    sandbox.has_failed(&output, &["2 channels", "--channel"]);
 }
 
 #[test]
